@@ -1,0 +1,181 @@
+import type { AsmRow } from '../asm/types.ts';
+import type { DwarfType, Member, SourceLocation } from '../dwarf/types.ts';
+import type { ElfSymbol } from '../elf/types.ts';
+import type { ObjectModel } from '../object.ts';
+import type { Problem } from '../problem.ts';
+
+/** Where an object of a pair comes from; shown to the user and kept in the payload's manifest. */
+export interface Provenance {
+  /** Source path as the build names it. */
+  readonly unit: string;
+  /** Argument vector that was run, for each side; empty for objects given as files. */
+  readonly baseCommand: readonly string[];
+  readonly nextCommand: readonly string[];
+  /** Compiler's first `--version` line. */
+  readonly compiler: string;
+  /** `git:<rev>`, `folder:<path>` or `file:<path>`. */
+  readonly baseline: string;
+}
+
+/** The two objects of one unit: as it runs (base) and as edited (next). */
+export interface ObjectPair {
+  readonly base: ObjectModel;
+  readonly next: ObjectModel;
+  readonly provenance: Provenance;
+}
+
+/** Lines that differ between the base source and the next source of one file. Line ranges are 1-based, [start, start+count). */
+export interface SourceHunk {
+  readonly baseStart: number;
+  readonly baseCount: number;
+  readonly nextStart: number;
+  readonly nextCount: number;
+}
+
+/** Hunks by absolute path of the file, as DWARF spells it after joining with the compilation directory. */
+export type SourceEdits = ReadonlyMap<string, readonly SourceHunk[]>;
+
+/** Why a function is in the patch. */
+export interface Reason {
+  readonly kind:
+    | 'own-edit'
+    | 'inlined-callee'
+    | 'header-type'
+    | 'macro'
+    | 'constant'
+    | 'string'
+    | 'callee'
+    | 'data'
+    | 'clone'
+    | 'line-only'
+    | 'compiler-noise'
+    | 'new'
+    | 'removed';
+  /** Name of the callee, type.field, constant (`0x10 → 0x20`), symbol; empty where there is none. */
+  readonly detail: string;
+}
+
+/** A function that differs. Functions that are the same are only counted. */
+export interface FunctionChange {
+  /** Name in the base object (in the next one for new functions), compiler suffix included. */
+  readonly name: string;
+  readonly status: 'changed' | 'new' | 'removed';
+  /** Symbol in each object, where it exists there. */
+  readonly base?: ElfSymbol;
+  readonly next?: ElfSymbol;
+  /** Bytes of code; 0 where absent. Children (.cold, .part) are functions of their own with `parent` set. */
+  readonly baseSize: number;
+  readonly nextSize: number;
+  /** Number of instructions, nops at the end not counted; 0 where absent. */
+  readonly baseInstructions: number;
+  readonly nextInstructions: number;
+  /** Name of the function that this is a compiler clone or cold part of. */
+  readonly parent?: string;
+  readonly reasons: readonly Reason[];
+  /** The only difference is line numbers in constants (`__LINE__`). */
+  readonly lineOnly: boolean;
+  /** Definition in the next source (in the base source for removed functions). */
+  readonly at?: SourceLocation;
+  /** Source lines (of the next side; of the base side for removed code) whose machine code differs. */
+  readonly changedLines: readonly SourceLocation[];
+}
+
+/** A data object (STT_OBJECT, STT_TLS, common, or a nameless constant) that differs. */
+export interface DataChange {
+  /** Name in the base object, or in the next one for new data. */
+  readonly name: string;
+  readonly status: 'changed' | 'new' | 'removed';
+  readonly base?: ElfSymbol;
+  readonly next?: ElfSymbol;
+  readonly baseSize: number;
+  readonly nextSize: number;
+  readonly baseSection?: string;
+  readonly nextSection?: string;
+  /** What differs. Empty for new and removed. */
+  readonly differs: readonly ('size' | 'contents' | 'references' | 'section' | 'align' | 'scope' | 'type')[];
+  /** First differing byte offset, where contents or references differ. */
+  readonly firstDifference?: number;
+  readonly staticLocal: boolean;
+  /** Function that contains it, for static locals. */
+  readonly scope?: string;
+  readonly tls: boolean;
+  readonly readOnly: boolean;
+  readonly at?: SourceLocation;
+}
+
+/** One difference inside a type. Offsets in bits. */
+export interface MemberChange {
+  readonly what: 'moved' | 'resized' | 'retyped' | 'added' | 'removed' | 'renamed' | 'bit-position';
+  /** Path from the outer type, e.g. `addr.port`. */
+  readonly path: string;
+  readonly base?: Member;
+  readonly next?: Member;
+  /** For `added`: it lies wholly in what was padding. */
+  readonly inPadding?: boolean;
+  readonly at?: SourceLocation;
+}
+
+/** A named type that differs in layout or meaning. */
+export interface TypeChange {
+  /** `struct foo`'s tag, typedef name; for anonymous types behind a typedef the typedef's name. */
+  readonly name: string;
+  readonly kind: 'struct' | 'union' | 'enum' | 'typedef' | 'base';
+  readonly status: 'changed' | 'new' | 'removed';
+  readonly base?: DwarfType;
+  readonly next?: DwarfType;
+  /** Bytes; 0 where absent or incomplete. */
+  readonly baseSize: number;
+  readonly nextSize: number;
+  readonly members: readonly MemberChange[];
+  readonly enumerators: readonly { readonly name: string; readonly base?: bigint; readonly next?: bigint }[];
+  /**
+   * True where every instance that the pair's code can see is an automatic variable of functions that the patch replaces:
+   * no instance can outlive the patch. `outlivesBy` then is empty; else it says who keeps one.
+   */
+  readonly confined: boolean;
+  /** Evidence that an instance outlives: names of variables, functions with pointers to it, embedding types. */
+  readonly outlivesBy: readonly string[];
+  readonly at?: SourceLocation;
+}
+
+/** A function whose parameters or return type changed. */
+export interface SignatureChange {
+  readonly name: string;
+  /** C declarations, old and new. */
+  readonly base: string;
+  readonly next: string;
+  readonly external: boolean;
+  /** Functions of this unit that call it and are not in the patch. */
+  readonly unpatchedCallers: readonly string[];
+  readonly at?: SourceLocation;
+}
+
+/** Inlining that differs between the sides, or that carried a change into a caller. */
+export interface InlineChange {
+  readonly callee: string;
+  /** Function that holds the inlined copy. */
+  readonly caller: string;
+  readonly what: 'widened' | 'now-inlined' | 'no-longer-inlined';
+  readonly at?: SourceLocation;
+}
+
+/** All differences of one pair. */
+export interface ObjectDiff {
+  readonly functions: readonly FunctionChange[];
+  /** Number of functions that are the same on both sides. */
+  readonly sameFunctions: number;
+  readonly data: readonly DataChange[];
+  readonly types: readonly TypeChange[];
+  readonly signatures: readonly SignatureChange[];
+  readonly inlining: readonly InlineChange[];
+  /** Base symbol index → next symbol index for every paired symbol (functions, data, static locals, sections). */
+  readonly pairing: ReadonlyMap<number, number>;
+  readonly problems: readonly Problem[];
+}
+
+/** A row pair of an aligned listing; one side is absent for inserted and deleted rows. */
+export interface AlignedRow {
+  readonly base?: AsmRow;
+  readonly next?: AsmRow;
+  readonly same: boolean;
+}

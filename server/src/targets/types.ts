@@ -1,0 +1,51 @@
+import type { Payload } from '../core/payload/types.ts';
+
+/** A patch that is in a target. */
+export interface AppliedPatch {
+  readonly id: string;
+  readonly description: string;
+  /** `applied`: redirects are active; `reverted`: old code is back, memory still mapped; `interrupted`: a tool died half way. */
+  readonly state: 'applied' | 'reverted' | 'interrupted';
+  /** Position in the stack, 0 = first applied. */
+  readonly order: number;
+  /** ISO 8601. */
+  readonly appliedAt: string;
+  readonly functions: readonly {
+    readonly name: string;
+    readonly oldAddress: string;
+    readonly newAddress: string;
+    readonly redirected: boolean;
+  }[];
+}
+
+/** State of a target, as asked from the target itself. */
+export interface TargetStatus {
+  readonly alive: boolean;
+  /** Process id, where the target is a process. */
+  readonly pid?: number;
+  readonly command?: string;
+  readonly patches: readonly AppliedPatch[];
+}
+
+/** What happened on a target. `reason` is a stable word, `message` a sentence that says what to do. */
+export type TargetEvent =
+  | {
+      readonly kind: 'applied';
+      readonly id: string;
+      readonly functions: number;
+      readonly stopMicroseconds: number;
+      readonly attempts: number;
+    }
+  | { readonly kind: 'reverted'; readonly id: string; readonly stopMicroseconds: number; readonly attempts: number }
+  | { readonly kind: 'refused'; readonly reason: string; readonly message: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly message: string };
+
+/** Something that patches can be applied to. */
+export interface Target {
+  readonly name: string;
+  readonly kind: 'process' | 'xen' | 'linux';
+  apply(payload: Payload['bytes'], signal?: AbortSignal): Promise<TargetEvent>;
+  /** `id` absent: the top of the stack. */
+  revert(id: string | undefined, signal?: AbortSignal): Promise<TargetEvent>;
+  status(): Promise<TargetStatus>;
+}
