@@ -32,7 +32,18 @@ export interface FunctionItem {
   readonly lineOnly: boolean;
   readonly place?: Place;
   /** Lines (0-based) of `place.uri` or other files whose machine code differs, for gutter marks. */
-  readonly changedLines: readonly { readonly uri: string; readonly line: number }[];
+  readonly changedLines: readonly ChangedLine[];
+  /** Differs whenever the new code or the reasons differ: a review holds for one fingerprint only. */
+  readonly fingerprint: string;
+  /** The person who writes the patch leaves it out (or it is left out by default, being line-only). */
+  readonly leftOut: boolean;
+}
+
+/** A source line whose machine code differs. `edited`: somebody edited it; else the change arrived from elsewhere. */
+export interface ChangedLine {
+  readonly uri: string;
+  readonly line: number;
+  readonly edited: boolean;
 }
 
 export interface FindingItem {
@@ -41,6 +52,8 @@ export interface FindingItem {
   readonly symbol: string;
   readonly message: string;
   readonly place?: Place;
+  /** Written reason that overrides a blocker. */
+  readonly overridden?: string;
 }
 
 export interface UnitItem {
@@ -71,6 +84,10 @@ export interface PatchState {
   readonly busy: boolean;
   readonly progress?: { readonly title: string; readonly done: number; readonly total: number };
   readonly units: readonly UnitItem[];
+  /** Problems of livepatch.json and files without a compile command, as sentences. */
+  readonly problems: readonly string[];
+  /** Differs whenever what a payload would hold differs: a payload that was built for another one is out of date. */
+  readonly fingerprint: string;
 }
 
 /** Result of an action: `message` is shown to the user as it is. */
@@ -81,6 +98,8 @@ export interface ActionResult {
   readonly file?: string;
   /** Patch id. */
   readonly id?: string;
+  /** Functions that the payload replaces. */
+  readonly functions?: readonly string[];
   /** Markdown details: refusals, findings. */
   readonly details?: string;
 }
@@ -95,12 +114,37 @@ export const getState = define<Record<string, never>, PatchState>('livepatch/get
 /** Assembly listing of one side of a function; empty text where the side has none. */
 export const asmText = define<
   { readonly unit: string; readonly name: string; readonly side: 'base' | 'next' },
-  { readonly text: string; readonly title: string }
+  AsmDocument
 >('livepatch/asmText');
-export const buildPatch = define<
-  { readonly leaveOut: readonly string[]; readonly overrides: Readonly<Record<string, string>> },
-  ActionResult
->('livepatch/buildPatch');
+
+/** A listing and what stands behind each of its lines. */
+export interface AsmDocument {
+  readonly text: string;
+  /** `name: 41 → 44 instructions, 160 → 176 bytes`. */
+  readonly title: string;
+  /** One entry a line of `text`: markdown for its hover and the source place, where there are such. */
+  readonly lines: readonly { readonly hover?: string; readonly place?: Place }[];
+}
+
+/** The function whose code covers, or whose definition is at, a place of a source. */
+export const functionAt = define<
+  { readonly uri: string; readonly line: number; readonly character: number },
+  { readonly unit: string; readonly name: string } | null
+>('livepatch/functionAt');
+
+/** What the person who writes the patch decided; kept by the client, so that a restarted server loses nothing. */
+export interface Choices {
+  /** Functions to leave out. */
+  readonly leaveOut: readonly string[];
+  /** `code:symbol` → written reason. */
+  readonly overrides: Readonly<Record<string, string>>;
+}
+export const setChoices = define<Choices, void>('livepatch/setChoices');
+
+/** Builds the payload into `folder`, with these choices. */
+export const buildPatch = define<Choices & { readonly folder: string }, ActionResult>('livepatch/buildPatch');
+/** Reads a payload file: `details` is the readable form that `livepatch inspect` prints. */
+export const inspectPatch = define<{ readonly file: string }, ActionResult>('livepatch/inspectPatch');
 export const applyPatch = define<{ readonly file: string; readonly target: string }, ActionResult>(
   'livepatch/applyPatch',
 );
@@ -111,5 +155,42 @@ export const targets = define<Record<string, never>, readonly TargetItem[]>('liv
 export const clearCache = define<Record<string, never>, ActionResult>('livepatch/clearCache');
 export const checkNow = define<Record<string, never>, PatchState>('livepatch/checkNow');
 export const cancelBuild = define<Record<string, never>, void>('livepatch/cancelBuild');
+/** Settings of the editor that the server follows. */
+export interface ServerSettings {
+  /** Check buffers that are not saved, after this pause in milliseconds; undefined: on save only. */
+  readonly idlePause?: number;
+  readonly inlayHints: boolean;
+  readonly codeLens: boolean;
+}
+export const setSettings = define<ServerSettings, void>('livepatch/setSettings');
+
+/** `initializationOptions` of the language server. */
+export interface ServerOptions {
+  readonly trusted: boolean;
+  readonly settings: ServerSettings;
+  readonly choices: Choices;
+  /** URI of the folder that holds `CODE.md` for each finding's code; without a slash at the end. */
+  readonly docs: string;
+  /** Folder for scratch space and the cache of base objects; undefined: the server's default. */
+  readonly cache?: string;
+}
+
+/** Arguments of the commands that the server's code lenses and quick fixes name; the client implements them. */
+export const clientCommands = {
+  /** `{unit, name}` */
+  review: 'livepatch.reviewFunction',
+  build: 'livepatch.buildPatch',
+  /** `{name}` */
+  leaveOut: 'livepatch.leaveOut',
+  /** `{name}` */
+  takeIn: 'livepatch.takeIn',
+  /** `{code, symbol, message}` */
+  override: 'livepatch.override',
+  /** `{code, symbol}` */
+  dropOverride: 'livepatch.dropOverride',
+  /** `{code}` */
+  openDocs: 'livepatch.openDocs',
+} as const;
+
 /** The workspace's trust changed, or the session has to stop every compiler. */
 export const setTrust = define<{ readonly trusted: boolean }, void>('livepatch/setTrust');
