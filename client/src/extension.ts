@@ -1,0 +1,40 @@
+import { type ExtensionContext, window } from 'vscode';
+import type { PatchState, TargetItem } from '../../server/src/protocol.ts';
+import * as apply from './apply.ts';
+import * as asmDiff from './asmDiff.ts';
+import { Server } from './client.ts';
+import * as commands from './commands.ts';
+import { Decisions } from './decisions.ts';
+import * as gutter from './gutter.ts';
+import * as patchTree from './patchTree.ts';
+import * as progress from './progress.ts';
+import type { Feature, Room } from './room.ts';
+import * as status from './status.ts';
+import { Targets } from './targets.ts';
+import * as trust from './trust.ts';
+
+const features: readonly Feature[] = [commands, apply, asmDiff, gutter, patchTree, status, progress, trust];
+
+/** What other extensions, and the tests, may read. */
+export interface Api {
+  readonly state: () => PatchState;
+  readonly targets: () => readonly TargetItem[];
+  readonly serverPid: () => number | undefined;
+}
+
+/** Called by VS Code when the first C document is opened or the view is shown. Starts no program by itself. */
+export function activate(context: ExtensionContext): Api {
+  const log = window.createOutputChannel('Live Patch', { log: true });
+  context.subscriptions.push(log);
+  const decisions = new Decisions(context.workspaceState);
+  const server = new Server(context, log, () => decisions.choices);
+  const room: Room = { context, server, decisions, targets: new Targets(server), log };
+  context.subscriptions.push(decisions.onDidChange(() => server.sendChoices()));
+  for (const feature of features) feature.activate(room);
+  server.watch();
+  return {
+    state: () => server.state,
+    targets: () => room.targets.list,
+    serverPid: () => server.pid,
+  };
+}

@@ -1,0 +1,63 @@
+import { MarkdownString, StatusBarAlignment, ThemeColor, window } from 'vscode';
+import type { PatchState } from '../../server/src/protocol.ts';
+import { views } from './names.ts';
+import type { Room } from './room.ts';
+
+interface Look {
+  readonly text: string;
+  readonly color?: 'error' | 'warning';
+}
+
+const count = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
+
+/** The one line that says where things stand. */
+function look(state: PatchState): Look {
+  const functions = state.units.flatMap((unit) => unit.functions).filter((each) => !each.leftOut);
+  const blockers = state.units
+    .flatMap((unit) => unit.findings)
+    .filter((each) => each.severity === 'blocker' && each.overridden === undefined);
+  const failed = state.units.filter((unit) => unit.phase === 'failed' || unit.phase === 'compileError');
+  if (state.busy) {
+    const progress = state.progress;
+    return { text: `$(sync~spin) Live Patch${progress ? ` ${progress.done}/${progress.total}` : ''}` };
+  }
+  if (failed.some((unit) => unit.phase === 'failed'))
+    return { text: '$(error) Live Patch: cannot build', color: 'error' };
+  if (failed.length > 0) return { text: '$(warning) Live Patch: does not compile', color: 'warning' };
+  if (state.verdict === 'blocked')
+    return { text: `$(circle-slash) Live Patch: ${count(blockers.length, 'blocker')}`, color: 'error' };
+  if (functions.length > 0) return { text: `$(zap) Live Patch: ${count(functions.length, 'function')}` };
+  return { text: '$(check) Live Patch: same code' };
+}
+
+function explain(state: PatchState): MarkdownString {
+  const text = new MarkdownString('', true);
+  for (const unit of state.units) {
+    for (const each of unit.functions) {
+      const size =
+        each.status === 'changed' ? `${each.baseInstructions} → ${each.nextInstructions} instructions` : each.status;
+      text.appendMarkdown(`- \`${each.name}\` ${size}${each.leftOut ? ' (left out)' : ''}\n`);
+    }
+    if (unit.message && unit.phase === 'failed')
+      text.appendMarkdown('- ').appendText(unit.message).appendMarkdown('\n');
+  }
+  if (text.value === '') text.appendMarkdown('The edits so far change no machine code.\n');
+  text.appendMarkdown('\nClick for the Live Patch view.');
+  return text;
+}
+
+/** One item in the status bar. */
+export function activate({ context, server }: Room): void {
+  const item = window.createStatusBarItem('livepatch.status', StatusBarAlignment.Left, 0);
+  item.name = 'Live Patch';
+  item.command = `${views.patch}.focus`;
+  const show = (state: PatchState): void => {
+    const { text, color } = look(state);
+    item.text = text;
+    item.tooltip = explain(state);
+    item.backgroundColor = color ? new ThemeColor(`statusBarItem.${color}Background`) : undefined;
+    item.accessibilityInformation = { label: text.replace(/\$\([^)]*\)\s*/, '') };
+    if (state.root !== '') item.show();
+  };
+  context.subscriptions.push(item, server.onState(show));
+}
