@@ -112,6 +112,8 @@ export interface MemberChange {
   readonly next?: Member;
   /** For `added`: it lies wholly in what was padding. */
   readonly inPadding?: boolean;
+  /** Label of the changed type that alone causes this difference (an embedded struct, a typedef), e.g. `struct inner`. */
+  readonly because?: string;
   readonly at?: SourceLocation;
 }
 
@@ -135,6 +137,10 @@ export interface TypeChange {
   readonly confined: boolean;
   /** Evidence that an instance outlives: names of variables, functions with pointers to it, embedding types. */
   readonly outlivesBy: readonly string[];
+  /** C spelling for messages: `struct foo`, `enum mode`, `foo_t`. Unique among the changes of one pair. */
+  readonly label?: string;
+  /** Labels of the changed types that alone cause this change (embedded by value, typedefs); empty where it was edited itself. */
+  readonly causes?: readonly string[];
   readonly at?: SourceLocation;
 }
 
@@ -145,6 +151,8 @@ export interface SignatureChange {
   readonly base: string;
   readonly next: string;
   readonly external: boolean;
+  /** Its address is kept in data or loaded by code: calls through pointers cannot be followed. */
+  readonly addressTaken?: boolean;
   /** Functions of this unit that call it and are not in the patch. */
   readonly unpatchedCallers: readonly string[];
   readonly at?: SourceLocation;

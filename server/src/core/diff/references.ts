@@ -1,0 +1,179 @@
+import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
+import type { ObjectModel } from '../object.ts';
+
+const SHF_ALLOC = 2;
+const SHF_EXECINSTR = 4;
+const EM_X86_64 = 62;
+const EM_AARCH64 = 183;
+
+/** Sections whose references to functions are bookkeeping about the code, not uses of its address. */
+const bookkeeping =
+  /^\.(eh_frame|orc_unwind|discard|altinstructions|bug_frames|ex_table|static_call_sites|retpoline_sites|return_sites|call_sites|ibt_endbr_seal)|^__(mcount_loc|patchable_function_entries|ex_table|bug_table|jump_table)/;
+
+/** One place in code or data that refers to a function or object of the same or another unit. */
+export interface Reference {
+  /** Function symbol that contains the place; undefined in data. */
+  readonly from: ElfSymbol | undefined;
+  readonly section: Section;
+  /** Byte offset in `section`. */
+  readonly offset: number;
+  /** The symbol that is meant: section symbols are resolved to the function or object at that place. */
+  readonly target: ElfSymbol;
+  /** Direct call or jump; false where the address is loaded or stored. */
+  readonly call: boolean;
+}
+
+const cache = new WeakMap<ObjectModel, readonly Reference[]>();
+
+/**
+ * All references of an object's allocated sections to named symbols: by relocation, and direct calls inside one section, which carry none.
+ * In section order, then by offset. Computed once per object.
+ */
+export function referencesOf(object: ObjectModel): readonly Reference[] {
+  let list = cache.get(object);
+  if (!list) {
+    list = collect(object);
+    cache.set(object, list);
+  }
+  return list;
+}
+
+/** Function symbols by `section:offset` of their first byte; a global name is preferred to a local alias. */
+export function functionSymbols(object: ObjectModel): Map<string, string> {
+  const map = new Map<string, string>();
+  for (const symbol of object.elf.symbols) {
+    if (symbol.type !== 'func' && symbol.type !== 'ifunc') continue;
+    if (typeof symbol.place !== 'number') continue;
+    const key = `${symbol.place}:${symbol.offset}`;
+    if (!map.has(key) || symbol.bind === 'global') map.set(key, symbol.name);
+  }
+  return map;
+}
+
+/** Names of functions whose address is loaded, stored or kept in data (not merely called). Bookkeeping sections do not count. */
+export function addressTaken(object: ObjectModel): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const { target, call, section } of referencesOf(object)) {
+    if (!call && !bookkeeping.test(section.name)) names.add(target.name);
+  }
+  return names;
+}
+
+/** Names of the functions of this object that call or jump to `name`, itself not counted; sorted by place. */
+export function callersOf(object: ObjectModel, name: string): string[] {
+  const callers = new Set<string>();
+  for (const { from, target, call } of referencesOf(object)) {
+    if (call && from && target.name === name && from.name !== name) callers.add(from.name);
+  }
+  return [...callers];
+}
+
+/** Finds the symbol that covers a place, among symbols sorted by offset. */
+class SymbolMap {
+  private readonly sections = new Map<number, ElfSymbol[]>();
+
+  constructor(symbols: readonly ElfSymbol[], wanted: (symbol: ElfSymbol) => boolean) {
+    for (const symbol of symbols) {
+      if (typeof symbol.place !== 'number' || !wanted(symbol)) continue;
+      const list = this.sections.get(symbol.place);
+      if (list) list.push(symbol);
+      else this.sections.set(symbol.place, [symbol]);
+    }
+    for (const list of this.sections.values()) list.sort((a, b) => a.offset - b.offset || b.size - a.size);
+  }
+
+  at(section: number, offset: number): ElfSymbol | undefined {
+    const list = this.sections.get(section);
+    if (!list) return undefined;
+    let low = 0;
+    let high = list.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (list[middle]!.offset <= offset) low = middle + 1;
+      else high = middle;
+    }
+    for (let i = low - 1; i >= 0 && i >= low - 8; i--) {
+      const symbol = list[i]!;
+      if (offset < symbol.offset + Math.max(symbol.size, 1)) return symbol;
+    }
+    return undefined;
+  }
+
+  count(section: number): number {
+    return this.sections.get(section)?.length ?? 0;
+  }
+}
+
+const isFunction = (symbol: ElfSymbol): boolean => symbol.type === 'func' || symbol.type === 'ifunc';
+const isNamed = (symbol: ElfSymbol): boolean =>
+  isFunction(symbol) || symbol.type === 'object' || symbol.type === 'tls' || symbol.type === 'common';
+
+function collect(object: ObjectModel): Reference[] {
+  const { elf } = object;
+  const functions = new SymbolMap(elf.symbols, isFunction);
+  const named = new SymbolMap(elf.symbols, isNamed);
+  const list: Reference[] = [];
+  for (const section of elf.sections) {
+    if ((section.flags & SHF_ALLOC) === 0) continue;
+    const code = (section.flags & SHF_EXECINSTR) !== 0;
+    for (const relocation of elf.relocationsOf(section.index)) {
+      const symbol = elf.symbols[relocation.symbol];
+      if (!symbol) continue;
+      const call = code && isCall(elf.machine, section, relocation);
+      const target = resolve(symbol, relocation, code, elf.machine, named);
+      if (!target || target.name === '') continue;
+      list.push({
+        from: code ? functions.at(section.index, relocation.offset) : undefined,
+        section,
+        offset: relocation.offset,
+        target,
+        call,
+      });
+    }
+    if (code && functions.count(section.index) > 1) directCalls(object, section, functions, list);
+  }
+  return list;
+}
+
+/** Calls and jumps from one function of a section to another, resolved by the assembler. */
+function directCalls(object: ObjectModel, section: Section, functions: SymbolMap, list: Reference[]): void {
+  const relocated = new Set(object.elf.relocationsOf(section.index).map(({ offset }) => offset));
+  for (const instruction of object.decode(section.data, 0)) {
+    const { targetOffset, flow } = instruction;
+    if (targetOffset === undefined || (flow !== 'call' && flow !== 'jump' && flow !== 'branch')) continue;
+    let hasRelocation = false;
+    for (let i = 0; i < instruction.size; i++) hasRelocation ||= relocated.has(instruction.offset + i);
+    if (hasRelocation) continue;
+    const from = functions.at(section.index, instruction.offset);
+    const target = functions.at(section.index, targetOffset);
+    if (!from || !target || from === target || target.offset !== targetOffset) continue;
+    list.push({ from, section, offset: instruction.offset, target, call: true });
+  }
+}
+
+/** True where the relocated field is the operand of a direct call, jump or branch. */
+function isCall(machine: number, section: Section, relocation: Relocation): boolean {
+  if (machine === EM_AARCH64) return relocation.type === 282 || relocation.type === 283;
+  if (machine !== EM_X86_64) return false;
+  const before = section.data[relocation.offset - 1] ?? 0;
+  if (before === 0xe8 || before === 0xe9) return relocation.type === 2 || relocation.type === 4;
+  return (
+    section.data[relocation.offset - 2] === 0x0f &&
+    (before & 0xf0) === 0x80 &&
+    (relocation.type === 2 || relocation.type === 4)
+  );
+}
+
+function resolve(
+  symbol: ElfSymbol,
+  relocation: Relocation,
+  code: boolean,
+  machine: number,
+  named: SymbolMap,
+): ElfSymbol | undefined {
+  if (symbol.type !== 'section') return symbol;
+  if (typeof symbol.place !== 'number') return undefined;
+  // PC-relative fields at the end of an x86 instruction are biased by their own size.
+  const bias = code && machine === EM_X86_64 && (relocation.type === 2 || relocation.type === 4) ? 4 : 0;
+  return named.at(symbol.place, symbol.offset + relocation.addend + bias);
+}

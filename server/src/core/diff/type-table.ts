@@ -1,0 +1,151 @@
+import type { DwarfInfo, DwarfType, Member, TypeRef } from '../dwarf/types.ts';
+
+/** How many typedefs, qualifiers or declarators are followed before a (hostile) chain is given up. */
+const maxChain = 64;
+
+const transparent = new Set(['typedef', 'const', 'volatile', 'restrict', 'atomic']);
+
+/** A struct, union or enum: the kinds that have a tag. */
+export function isTagged(type: DwarfType | undefined): type is DwarfType & { kind: 'struct' | 'union' | 'enum' } {
+  return type?.kind === 'struct' || type?.kind === 'union' || type?.kind === 'enum';
+}
+
+/** Lookups over the types of one object that layout, confinement, signatures and hovers share. */
+export interface TypeTable {
+  readonly dwarf: DwarfInfo;
+  get(ref: TypeRef): DwarfType | undefined;
+  /** Follows typedefs and qualifiers; -1 for void. */
+  strip(ref: TypeRef): TypeRef;
+  /** Follows typedefs, qualifiers and arrays: what is stored, in the end. */
+  element(ref: TypeRef): TypeRef;
+  /**
+   * C spelling of a struct, union or enum that is stable from build to build: `struct foo`; for one without a tag the
+   * typedef that names it (`foo_t`); empty for those without any name.
+   */
+  label(ref: TypeRef): string;
+  /** Names of the typedefs that `ref` goes through, outermost first, arrays followed. */
+  typedefs(ref: TypeRef): readonly { readonly name: string; readonly ref: TypeRef }[];
+  /** Members with those of anonymous structs and unions lifted into the enclosing type; offsets from its start, in bits. */
+  flatMembers(ref: TypeRef): readonly Member[];
+}
+
+/** Builds the table: linear in the number of types. */
+export function typeTable(dwarf: DwarfInfo): TypeTable {
+  const typedefName = new Map<TypeRef, string>();
+  const get = (ref: TypeRef): DwarfType | undefined => (ref < 0 ? undefined : dwarf.types[ref]);
+  for (const type of dwarf.types) {
+    if (type.kind !== 'typedef') continue;
+    const target = get(type.target);
+    if (isTagged(target) && target.name === '' && !typedefName.has(target.index)) {
+      typedefName.set(target.index, type.name);
+    }
+  }
+  const follow = (ref: TypeRef, arrays: boolean): TypeRef => {
+    let current = ref;
+    for (let step = 0; step < maxChain; step++) {
+      const type = get(current);
+      if (!type || !(transparent.has(type.kind) || (arrays && type.kind === 'array'))) return type ? current : -1;
+      current = type.target;
+    }
+    return -1;
+  };
+  const flatCache = new Map<TypeRef, readonly Member[]>();
+  const flatten = (ref: TypeRef, start: number, depth: number, into: Member[]): void => {
+    for (const member of get(ref)?.members ?? []) {
+      if (member.name !== '') {
+        into.push(start === 0 ? member : { ...member, bitOffset: member.bitOffset + start });
+        continue;
+      }
+      const inner = follow(member.type, false);
+      const kind = get(inner)?.kind;
+      if ((kind === 'struct' || kind === 'union') && depth < maxChain && inner !== ref && into.length < 65536) {
+        flatten(inner, start + member.bitOffset, depth + 1, into);
+      }
+    }
+  };
+  return {
+    dwarf,
+    get,
+    strip: (ref) => follow(ref, false),
+    element: (ref) => follow(ref, true),
+    label: (ref) => {
+      const type = get(ref);
+      if (!isTagged(type)) return '';
+      return type.name !== '' ? `${type.kind} ${type.name}` : (typedefName.get(type.index) ?? '');
+    },
+    typedefs: (ref) => {
+      const names: { name: string; ref: TypeRef }[] = [];
+      let current = ref;
+      for (let step = 0; step < maxChain; step++) {
+        const type = get(current);
+        if (!type || !(transparent.has(type.kind) || type.kind === 'array')) break;
+        if (type.kind === 'typedef') names.push({ name: type.name, ref: current });
+        current = type.target;
+      }
+      return names;
+    },
+    flatMembers: (ref) => {
+      let flat = flatCache.get(ref);
+      if (!flat) {
+        const list: Member[] = [];
+        flatten(ref, 0, 0, list);
+        flat = list;
+        flatCache.set(ref, flat);
+      }
+      return flat;
+    },
+  };
+}
+
+/**
+ * C declaration of `declarator` (a name, possibly empty) with the type `ref`, e.g. `int (*table[4])(const char *)`.
+ * Typedef names are kept as written; anonymous types come out as `struct {…}`.
+ */
+export function declare(table: TypeTable, ref: TypeRef, declarator: string, depth = 0): string {
+  const join = (left: string): string => (declarator === '' ? left : `${left} ${declarator}`);
+  const type = table.get(ref);
+  if (!type || depth > maxChain) return join('void');
+  switch (type.kind) {
+    case 'pointer': {
+      const target = table.get(type.target);
+      const star = `*${declarator}`;
+      return declare(
+        table,
+        type.target,
+        target?.kind === 'array' || target?.kind === 'function' ? `(${star})` : star,
+        depth + 1,
+      );
+    }
+    case 'array': {
+      const suffix = type.dimensions.map((size) => `[${size ?? ''}]`).join('');
+      return declare(table, type.target, `${declarator}${suffix || '[]'}`, depth + 1);
+    }
+    case 'function':
+      return declare(table, type.target, `${declarator}(${parameterList(table, type, depth)})`, depth + 1);
+    case 'const':
+    case 'volatile':
+    case 'restrict':
+    case 'atomic': {
+      const word = type.kind === 'atomic' ? '_Atomic' : type.kind;
+      const target = table.get(type.target);
+      if (target?.kind === 'pointer') {
+        return declare(table, type.target, declarator === '' ? word : `${word} ${declarator}`, depth + 1);
+      }
+      return `${word} ${declare(table, type.target, declarator, depth + 1)}`;
+    }
+    case 'struct':
+    case 'union':
+    case 'enum':
+      return join(table.label(ref) || `${type.kind} {…}`);
+    case 'unspecified':
+      return join(type.name || 'void');
+    default:
+      return join(type.name);
+  }
+}
+
+function parameterList(table: TypeTable, type: DwarfType, depth: number): string {
+  const list = type.parameters.map((parameter) => declare(table, parameter, '', depth + 1));
+  if (type.variadic) list.push('...');
+  return list.length === 0 ? 'void' : list.join(', ');
+}
