@@ -8,7 +8,9 @@ import { must, run } from './run.mjs';
 
 /** Where fetched sources and built trees are kept between runs: outside the repository. */
 export function cacheRoot() {
-  const base = process.env.LIVEPATCH_TEST_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'livepatch-author-tests');
+  const base =
+    process.env.LIVEPATCH_TEST_CACHE ??
+    join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'livepatch-author-tests');
   mkdirSync(base, { recursive: true });
   return base;
 }
@@ -32,7 +34,13 @@ export function sourceLines(text, release) {
 export function sourceStanzas(text, release) {
   return text
     .split(/\n\s*\n/)
-    .map((stanza) => stanza.split('\n').filter((line) => !line.startsWith('#')).join('\n').trim())
+    .map((stanza) =>
+      stanza
+        .split('\n')
+        .filter((line) => !line.startsWith('#'))
+        .join('\n')
+        .trim(),
+    )
     .filter((stanza) => {
       const suites = /^Suites:\s*(.+)$/im.exec(stanza)?.[1]?.trim().split(/\s+/) ?? [];
       const enabled = !/^Enabled:\s*(no|false|off|0)\s*$/im.test(stanza);
@@ -47,7 +55,8 @@ async function privateApt(folder, say) {
   if (!release) throw new Error('no Debian release name in /etc/os-release');
   const etc = join(folder, 'etc');
   const parts = join(etc, 'parts');
-  for (const name of ['etc/parts', 'lists/partial', 'cache/archives/partial']) mkdirSync(join(folder, name), { recursive: true });
+  for (const name of ['etc/parts', 'lists/partial', 'cache/archives/partial'])
+    mkdirSync(join(folder, name), { recursive: true });
   const lines = [];
   const stanzas = [];
   const main = '/etc/apt/sources.list';

@@ -10,7 +10,9 @@ export const packageSets = {
   /** The editor in the browser, where no desktop VS Code is installed. */
   browser: ['chromium', 'fonts-dejavu-core', 'ripgrep'],
   /** Tests compare with these tools, and compile with both compilers. */
-  test: ['binutils', 'clang', 'gdb', 'dpkg-dev', 'patch', 'xz-utils', 'tcl'],
+  test: ['binutils', 'clang', 'gdb'],
+  /** To fetch and build Debian's source packages of Redis and SQLite. */
+  sources: ['dpkg-dev', 'patch', 'xz-utils', 'make', 'gcc', 'libc6-dev', 'tcl', 'pkg-config'],
 };
 
 const installed = (name) => {

@@ -1,0 +1,165 @@
+// npm test: everything, in stages. Each has its own time limit; what a machine cannot do is skipped with the reason printed
+// and counted. `npm test -- --only core,cli` runs some of it; `--list` names the stages. Last line: `N passed, N failed, N skipped`.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildBundles, buildNative, ensureNodeModules, repository } from './lib/install.mjs';
+import { runNodeTests, testFiles } from './lib/node-tests.mjs';
+import { ensurePackages, missingPackages, packageSets } from './lib/packages.mjs';
+import { bold, dim, elapsed, green, note, red, step, yellow } from './lib/progress.mjs';
+import { run } from './lib/run.mjs';
+
+/** @typedef {{passed: number, failed: number, skipped: number, skips?: string[], failures?: string[], message?: string}} Result */
+
+const passed = () => ({ passed: 1, failed: 0, skipped: 0 });
+const skipped = (why) => ({ passed: 0, failed: 0, skipped: 1, skips: [why] });
+const failed = (message) => ({ passed: 0, failed: 1, skipped: 0, message });
+
+/** A stage of `*.test.ts` files. A folder without tests is a failure: a stage must not pass by being empty. */
+const tests =
+  (folders, options = {}) =>
+  async (seconds) => {
+    const files = testFiles(folders);
+    if (files.length === 0) return failed(`no test files in ${folders.join(', ')}`);
+    return runNodeTests({ files, seconds, ...options });
+  };
+
+/** A stage that is a script of ours; its last line may be `N passed, N failed, N skipped`, else it counts as one. */
+const script =
+  (path, args = [], env = {}) =>
+  async (seconds) => {
+    if (!existsSync(join(repository, path))) return failed(`${path} is missing`);
+    const result = await run(process.execPath, [path, ...args], {
+      cwd: repository,
+      seconds,
+      show: true,
+      env: { ...process.env, ...env },
+    });
+    if (result.timedOut) return failed(`no end within ${seconds} s`);
+    const counts = [
+      ...`${result.stdout}\n${result.stderr}`.matchAll(/^(\d+) passed, (\d+) failed, (\d+) skipped$/gm),
+    ].pop();
+    if (counts) {
+      const [, ok, bad, left] = counts.map(Number);
+      const skips = [...result.stdout.matchAll(/^skipped: (.+)$/gm)].map((match) => match[1]);
+      if (result.code !== 0 && bad === 0)
+        return { passed: ok, failed: 1, skipped: left, skips, message: `status ${result.code}` };
+      return { passed: ok, failed: bad, skipped: left, skips };
+    }
+    return result.code === 0 ? passed() : failed(`status ${result.code}`);
+  };
+
+/** Capabilities that a stage needs beyond a compiler; a reason where the machine lacks it. */
+async function lacksPackages(names) {
+  if (missingPackages(names).length === 0) return undefined;
+  const result = await ensurePackages(names, note);
+  return result.ok ? undefined : result.message;
+}
+const lacksBrowser = () => lacksPackages(packageSets.browser);
+const lacksSources = () => lacksPackages(packageSets.sources);
+
+/** @type {{name: string, what: string, seconds: number, lacks?: () => Promise<string | undefined>, run: (seconds: number) => Promise<Result>}[]} */
+const stages = [
+  { name: 'lint', what: 'format, lint, types, import fence', seconds: 300, run: script('scripts/lint.mjs') },
+  { name: 'core', what: 'objects, debug information, comparison, findings', seconds: 900, run: tests(['test/core']) },
+  { name: 'server', what: 'build room, sessions, language server', seconds: 600, run: tests(['test/server']) },
+  { name: 'scripts', what: 'the scripts themselves', seconds: 120, run: tests(['test/scripts']) },
+  { name: 'fuzz', what: 'mutated objects: no hang, no crash, bounded memory', seconds: 600, run: tests(['test/fuzz']) },
+  { name: 'process', what: 'patching running processes', seconds: 900, run: tests(['test/process'], { parallel: 1 }) },
+  { name: 'cli', what: 'the command line', seconds: 600, run: tests(['test/cli']) },
+  {
+    name: 'extension',
+    what: 'the extension in a real VS Code, from source',
+    seconds: 900,
+    lacks: lacksBrowser,
+    run: script('scripts/test-extension.mjs'),
+  },
+  {
+    name: 'vsix',
+    what: 'the same from the packaged .vsix',
+    seconds: 900,
+    lacks: lacksBrowser,
+    run: script('scripts/test-extension.mjs', ['--vsix']),
+  },
+  {
+    name: 'real',
+    what: "Redis: two of Debian's security fixes in a running server",
+    seconds: 1500,
+    lacks: lacksSources,
+    run: tests(['test/real'], { parallel: 1 }),
+  },
+  { name: 'demo', what: 'the demo in the terminal', seconds: 180, run: script('scripts/demo.mjs') },
+];
+
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, skip: { type: 'string' }, list: { type: 'boolean' } },
+});
+const named = (list) => (list ?? '').split(',').filter((name) => name !== '');
+for (const name of [...named(values.only), ...named(values.skip)]) {
+  if (!stages.some((stage) => stage.name === name)) {
+    console.error(`There is no stage '${name}'. Stages: ${stages.map((stage) => stage.name).join(', ')}`);
+    process.exit(2);
+  }
+}
+if (values.list) {
+  for (const stage of stages) console.log(`${stage.name.padEnd(10)} ${stage.what}`);
+  process.exit(0);
+}
+const chosen = stages.filter((stage) =>
+  values.only ? named(values.only).includes(stage.name) : !named(values.skip).includes(stage.name),
+);
+
+const began = Date.now();
+const results = [];
+
+/** Runs one stage and keeps its result; whatever it throws is a failure of that stage only. */
+async function perform(stage, index) {
+  const since = Date.now();
+  console.log('');
+  step(
+    `${index + 1}/${chosen.length} ${stage.name}: ${stage.what} ${dim(`(at most ${Math.ceil(stage.seconds / 60)} min)`)}`,
+  );
+  let result;
+  try {
+    const lack = await stage.lacks?.();
+    result = lack ? skipped(`${stage.name}: ${lack}`) : await stage.run(stage.seconds);
+  } catch (error) {
+    result = failed(error instanceof Error ? error.message : String(error));
+  }
+  if (result.message) console.log(`    ${red(result.message)}`);
+  const mark = result.failed > 0 ? red('failed') : result.passed === 0 ? yellow('skipped') : green('ok');
+  console.log(
+    `    ${mark} ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped in ${elapsed(since)}`,
+  );
+  results.push({ stage, result, time: elapsed(since) });
+}
+
+// Preparation: without it nothing can run, so it ends the run when it fails.
+step('preparing');
+const setup = [...packageSets.build, ...packageSets.test];
+const packages = await ensurePackages(setup, note);
+if (!packages.ok) note(`${packages.message} (tests that need them say so)`);
+try {
+  await ensureNodeModules(note);
+  await buildNative();
+  await buildBundles();
+} catch (error) {
+  console.log(red(`The project does not build: ${error.message}`));
+  results.push({ stage: { name: 'preparing' }, result: failed('the project does not build'), time: elapsed(began) });
+}
+for (const [index, stage] of chosen.entries()) await perform(stage, index);
+
+console.log(`\n${bold('Summary')} ${dim(`after ${elapsed(began)}`)}`);
+const totals = { passed: 0, failed: 0, skipped: 0 };
+for (const { stage, result, time } of results) {
+  for (const key of Object.keys(totals)) totals[key] += result[key];
+  const colour = result.failed > 0 ? red : result.passed === 0 ? yellow : green;
+  console.log(
+    `  ${colour(stage.name.padEnd(10))} ${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped  ${dim(time)}`,
+  );
+  for (const failure of result.failures ?? []) console.log(`      ${red('failed')}: ${failure}`);
+  if (result.message) console.log(`      ${red(result.message)}`);
+  for (const skip of result.skips ?? []) console.log(`      ${yellow('skipped')}: ${skip}`);
+}
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+process.exit(totals.failed > 0 ? 1 : 0);

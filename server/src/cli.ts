@@ -1,0 +1,30 @@
+// The command line: `livepatch COMMAND`. The same core as the editor, without an editor.
+import { runCli } from './cli/run.ts';
+
+const stop = new AbortController();
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // The first one lets the command undo what it began; the second one does not wait.
+    if (interrupted) process.exit(130);
+    interrupted = true;
+    stop.abort();
+  });
+}
+// A closed pipe (`livepatch diff ... | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+runCli(process.argv.slice(2), {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  cwd: process.cwd(),
+  env: process.env,
+  colour: Boolean(process.stdout.isTTY) && !process.env.NO_COLOR,
+  width: process.stdout.columns ?? 100,
+  signal: stop.signal,
+}).then((status) => {
+  process.exitCode = status;
+});

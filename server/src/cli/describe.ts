@@ -1,0 +1,136 @@
+import { relative } from 'node:path';
+import type { DataChange, FunctionChange, ObjectDiff, Reason, TypeChange } from '../core/diff/types.ts';
+import type { SourceLocation } from '../core/dwarf/types.ts';
+import type { Finding } from '../core/findings/types.ts';
+import type { Verdict } from './report.ts';
+import { count, type Paint, printable, table, wrap } from './text.ts';
+
+const verdictWords: Readonly<Record<Verdict, string>> = {
+  unchanged: 'Unchanged: the machine code and data are the same.',
+  patchable: 'Patchable',
+  blocked: 'Blocked',
+};
+
+/** The verdict, with what it is about in one line. */
+export function verdictLine(
+  verdict: Verdict,
+  diffs: readonly ObjectDiff[],
+  findings: readonly Finding[],
+  paint: Paint,
+): string {
+  const colour = verdict === 'blocked' ? paint.red : paint.green;
+  if (verdict === 'unchanged') return paint.green(verdictWords.unchanged);
+  const functions = diffs.flatMap((diff) => diff.functions);
+  const parts = (['changed', 'new', 'removed'] as const)
+    .map((status) => ({ status, n: functions.filter((change) => change.status === status).length }))
+    .filter(({ n }) => n > 0)
+    .map(({ status, n }) => `${count(n, 'function')} ${status}`);
+  const blockers = findings.filter((finding) => finding.severity === 'blocker').length;
+  const reviews = findings.filter((finding) => finding.severity === 'review').length;
+  if (blockers > 0) parts.push(count(blockers, 'blocker'));
+  if (reviews > 0) parts.push(`${reviews} to review`);
+  return `${colour(paint.bold(verdictWords[verdict]))}: ${parts.join(', ') || 'no function changed'}`;
+}
+
+const reasonWords: Readonly<Record<Reason['kind'], (detail: string) => string>> = {
+  'own-edit': () => 'edited',
+  'inlined-callee': (detail) => `inlines ${detail}`,
+  'header-type': (detail) => `type ${detail}`,
+  macro: (detail) => `macro ${detail}`,
+  constant: (detail) => `constant ${detail}`,
+  string: (detail) => `string ${detail}`,
+  callee: (detail) => `calls ${detail}`,
+  data: (detail) => `data ${detail}`,
+  clone: (detail) => `clone of ${detail}`,
+  'line-only': () => 'line numbers only',
+  'compiler-noise': () => "compiler's choice only",
+  new: () => 'new',
+  removed: () => 'removed',
+};
+
+/** Why a function is in the patch, in words. */
+export function reasonText(reason: Reason): string {
+  return printable(reasonWords[reason.kind](reason.detail)).trimEnd();
+}
+
+/** A path as a person wants it: relative to where they are, when it lies below. */
+export function shortPath(file: string, cwd: string): string {
+  const short = relative(cwd, file);
+  return file.startsWith('/') && short !== '' && !short.startsWith('..') ? short : file;
+}
+
+export function placeText(at: SourceLocation | undefined, cwd: string): string {
+  return at ? printable(`${shortPath(at.file, cwd)}:${at.line}`) : '';
+}
+
+const marks = { changed: '~', new: '+', removed: '-' } as const;
+
+function functionRow(change: FunctionChange): string[] {
+  const sizes =
+    change.status === 'changed'
+      ? `${change.baseSize} → ${change.nextSize} bytes`
+      : `${change.status === 'new' ? change.nextSize : change.baseSize} bytes`;
+  const instructions =
+    change.status === 'changed'
+      ? `${change.baseInstructions} → ${change.nextInstructions} instructions`
+      : `${change.status === 'new' ? change.nextInstructions : change.baseInstructions} instructions`;
+  return [marks[change.status], printable(change.name), sizes, instructions, change.reasons.map(reasonText).join('; ')];
+}
+
+function dataRow(change: DataChange): string[] {
+  const size =
+    change.status === 'changed' && change.baseSize !== change.nextSize
+      ? `${change.baseSize} → ${change.nextSize} bytes`
+      : `${change.status === 'removed' ? change.baseSize : change.nextSize} bytes`;
+  return [
+    marks[change.status],
+    printable(change.name),
+    size,
+    change.status === 'changed' ? `${change.differs.join(', ')} differ` : change.status,
+  ];
+}
+
+function typeRow(change: TypeChange): string[] {
+  const size =
+    change.baseSize !== change.nextSize ? `${change.baseSize} → ${change.nextSize} bytes` : `${change.nextSize} bytes`;
+  const members = change.members.slice(0, 4).map((member) => `${member.path} ${member.what}`);
+  if (change.members.length > members.length) members.push(`${change.members.length - members.length} more`);
+  const name = change.kind === 'typedef' || change.kind === 'base' ? change.name : `${change.kind} ${change.name}`;
+  return [marks[change.status], printable(name), size, printable(members.join(', '))];
+}
+
+/** Functions, data and types of one comparison, as aligned lists. */
+export function diffLines(diff: ObjectDiff, paint: Paint): string[] {
+  const lines: string[] = [];
+  const section = (title: string, rows: string[][]) => {
+    if (rows.length === 0) return;
+    lines.push(paint.dim(title));
+    for (const line of table(rows)) {
+      const colour = line.startsWith('+') ? paint.green : line.startsWith('-') ? paint.red : paint.yellow;
+      lines.push(`  ${colour(line.slice(0, 1))}${line.slice(1)}`);
+    }
+  };
+  section('Functions', diff.functions.map(functionRow));
+  section('Data', diff.data.map(dataRow));
+  section('Types', diff.types.map(typeRow));
+  return lines;
+}
+
+/** Findings, the gravest first: place, code, message wrapped below. */
+export function findingLines(findings: readonly Finding[], paint: Paint, cwd: string, columns: number): string[] {
+  const order = { blocker: 0, review: 1, note: 2 } as const;
+  const colours = { blocker: paint.red, review: paint.yellow, note: paint.blue } as const;
+  const lines: string[] = [];
+  for (const finding of [...findings].sort((a, b) => order[a.severity] - order[b.severity])) {
+    const place = placeText(finding.at, cwd);
+    lines.push(
+      `${colours[finding.severity](finding.severity)} ${paint.bold(finding.code)} ${printable(finding.symbol)}${place ? paint.dim(`  ${place}`) : ''}`,
+    );
+    for (const line of wrap(printable(finding.message), Math.min(columns, 110) - 4)) lines.push(`    ${line}`);
+    for (const related of finding.related) {
+      const where = placeText(related.at, cwd);
+      lines.push(paint.dim(`    ${where ? `${where}: ` : ''}${printable(related.message)}`));
+    }
+  }
+  return lines;
+}

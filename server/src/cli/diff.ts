@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { type Analyser, createAnalyser, fileProvenance } from '../analyse.ts';
+import type { TargetKind } from '../core/findings/types.ts';
+import type { ObjectModel } from '../core/object.ts';
+import { CannotError, type Command, exitStatus, flag, type OptionValues, text, UsageError } from './command.ts';
+import { diffLines, findingLines, verdictLine } from './describe.ts';
+import { jsonDiff, jsonSchema, jsonText } from './report.ts';
+import { painter } from './text.ts';
+
+/** The `--target` option, which decides the rules. */
+export function targetKind(values: OptionValues): TargetKind {
+  const kind = text(values, 'target') ?? 'process';
+  if (kind !== 'process' && kind !== 'xen' && kind !== 'linux')
+    throw new UsageError(`--target is process, xen or linux, not '${kind}'.`);
+  return kind;
+}
+
+/** Reads and loads an object file. Throws a `CannotError` that names the file and what is wrong with it. */
+export async function loadObjectFile(analyser: Analyser, path: string, cwd: string): Promise<ObjectModel> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(resolve(cwd, path));
+  } catch (error) {
+    throw new CannotError(`${path} cannot be read: ${(error as Error).message}`);
+  }
+  const { object, problems } = analyser.load(bytes);
+  if (!object) {
+    throw new CannotError(
+      `${path} is not an object file that can be compared.`,
+      problems.map((problem) => `  ${problem.area}: ${problem.message}`).join('\n'),
+    );
+  }
+  return object;
+}
+
+export const command: Command = {
+  name: 'diff',
+  usage: ['BASE.o NEXT.o [--json] [--target process|xen|linux]'],
+  about:
+    'Compares two object files of the same source, compiled with -g -ffunction-sections -fdata-sections: which functions, data and types ' +
+    'changed, why, and what makes the change unsafe to live patch.',
+  options: {
+    json: { type: 'boolean', help: 'print JSON (docs/json.md)' },
+    target: {
+      type: 'string',
+      value: 'KIND',
+      help: 'what the patch is for: process (default), xen or linux; the rules differ',
+    },
+  },
+  examples: [
+    { line: 'livepatch diff old/quote.o new/quote.o', what: 'a readable list, findings below' },
+    {
+      line: "livepatch diff old.o new.o --json | jq '.functions[].name'",
+      what: 'the names of the functions that a patch must carry',
+    },
+  ],
+  async run(values, positionals, context) {
+    const [base, next, ...more] = positionals;
+    if (base === undefined || next === undefined || more.length > 0)
+      throw new UsageError('diff takes two object files: BASE.o NEXT.o.');
+    const target = targetKind(values);
+    const analyser = await createAnalyser();
+    const baseObject = await loadObjectFile(analyser, base, context.cwd);
+    const nextObject = await loadObjectFile(analyser, next, context.cwd);
+    const { diff, findings, verdict } = analyser.compare(
+      baseObject,
+      nextObject,
+      fileProvenance(base, next),
+      undefined,
+      target,
+    );
+    if (flag(values, 'json')) {
+      context.out(jsonText({ schema: jsonSchema, ...jsonDiff(diff, findings, verdict) }));
+    } else {
+      const paint = painter(context.colour);
+      const lines = [
+        verdictLine(verdict, [diff], findings, paint),
+        ...diffLines(diff, paint),
+        ...findingLines(findings, paint, context.cwd, context.width),
+      ];
+      context.out(`${lines.join('\n')}\n`);
+      for (const problem of diff.problems) context.err(`livepatch: ${problem.area}: ${problem.message}\n`);
+    }
+    return verdict === 'blocked' ? exitStatus.blocked : exitStatus.fine;
+  },
+};

@@ -1,0 +1,132 @@
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { verdictOf } from '../core/findings/catalogue.ts';
+import type { Finding } from '../core/findings/types.ts';
+import { createSession } from '../session.ts';
+import type { SessionApi } from '../session-types.ts';
+import { CONFIG_FILE, type ConfigOverrides, loadConfig } from '../shell/config.ts';
+import type { Config, UnitState } from '../shell/types.ts';
+import { changedFiles } from './changed.ts';
+import { CannotError, type CliContext } from './command.ts';
+import type { Verdict } from './report.ts';
+
+/** Where a command works, and what it was told. */
+export interface WorkspaceOptions {
+  readonly cwd: string;
+  /** `-p`. */
+  readonly build: string | undefined;
+  /** `--base`. */
+  readonly base: string | undefined;
+}
+
+/** An open workspace; its session is to be disposed of. */
+export interface Workspace {
+  readonly config: Config;
+  readonly configProblems: readonly string[];
+  readonly session: SessionApi;
+}
+
+/** The comparison of the working tree with the baseline. */
+export interface TreeResult {
+  /** Files that were asked about, or that differ from the baseline; absolute. */
+  readonly files: readonly string[];
+  /** Units that were rebuilt. */
+  readonly units: readonly UnitState[];
+  /** Files for which the build has no command. */
+  readonly withoutCommand: readonly { readonly file: string; readonly message: string }[];
+  readonly findings: readonly Finding[];
+  /** Undefined where a unit could not be compared, and no other one blocks. */
+  readonly verdict: Verdict | undefined;
+}
+
+/** The folder that `cwd` belongs to: the nearest one above with livepatch.json, else with .git, else `cwd` itself. */
+export function findRoot(cwd: string): string {
+  for (const marker of [CONFIG_FILE, '.git']) {
+    for (let folder = resolve(cwd); ; folder = dirname(folder)) {
+      if (existsSync(join(folder, marker))) return folder;
+      if (dirname(folder) === folder) break;
+    }
+  }
+  return resolve(cwd);
+}
+
+/** The configuration that holds for `cwd`, with what the command line sets over it. */
+export async function openConfig(options: WorkspaceOptions): Promise<{ config: Config; problems: string[] }> {
+  const overrides: ConfigOverrides = {
+    cwd: options.cwd,
+    ...(options.build === undefined ? {} : { buildDir: options.build }),
+    ...(options.base === undefined ? {} : { base: options.base }),
+  };
+  return loadConfig(findRoot(options.cwd), overrides);
+}
+
+/** Opens the workspace with a session of its own. */
+export async function openWorkspace(options: WorkspaceOptions): Promise<Workspace> {
+  const { config, problems } = await openConfig(options);
+  const session = await createSession(config, {});
+  return { config, configProblems: problems, session };
+}
+
+/**
+ * Rebuilds the units that `files` belong to (by default: every file that differs from the baseline) and waits for all of them.
+ * Ctrl-C cancels the compilers.
+ */
+export async function compareTree(
+  workspace: Workspace,
+  files: readonly string[],
+  context: CliContext,
+): Promise<TreeResult> {
+  const { session, config } = workspace;
+  for (const problem of workspace.configProblems) context.err(`livepatch: ${problem}\n`);
+  const paths = files.length > 0 ? files.map((file) => resolve(context.cwd, file)) : await changedFiles(config);
+  for (const path of paths) if (!existsSync(path)) throw new CannotError(`${path} does not exist.`);
+  const withoutCommand: { file: string; message: string }[] = [];
+  const progress = progressLine(context);
+  const stopListening = session.on((event) => {
+    if (event.kind === 'noCommand') withoutCommand.push({ file: event.file, message: event.message });
+    if (event.kind === 'progress') progress(`${event.title} ${event.done}/${event.total}`);
+    if (event.kind === 'progressEnd') progress('');
+    if (event.kind === 'log' && (event.level === 'error' || context.env.LIVEPATCH_TRACE))
+      context.err(`${event.text}\n`);
+  });
+  const cancel = () => session.cancel();
+  context.signal.addEventListener('abort', cancel);
+  try {
+    for (const path of paths) session.saved(path);
+    await session.idle();
+  } finally {
+    context.signal.removeEventListener('abort', cancel);
+    stopListening();
+    progress('');
+  }
+  if (context.signal.aborted) throw new CannotError('Cancelled.');
+  // Only what was rebuilt: the session may know of more.
+  const units = session.units().filter((unit) => unit.phase !== 'idle');
+  const verdicts = units.map(unitVerdict);
+  const verdict = overall(verdicts);
+  return {
+    files: paths,
+    units,
+    withoutCommand,
+    findings: units.flatMap((unit) => unit.result?.findings ?? []),
+    verdict,
+  };
+}
+
+/** Verdict of one unit; undefined where it could not be compared. */
+export function unitVerdict(unit: UnitState): Verdict | undefined {
+  if (unit.phase !== 'ready' || !unit.result) return undefined;
+  return verdictOf(unit.result.diff, unit.result.findings);
+}
+
+function overall(verdicts: readonly (Verdict | undefined)[]): Verdict | undefined {
+  if (verdicts.includes('blocked')) return 'blocked';
+  if (verdicts.includes(undefined)) return undefined;
+  return verdicts.includes('patchable') ? 'patchable' : 'unchanged';
+}
+
+/** One line on standard error that is written over; nothing where that is no terminal. */
+function progressLine(context: CliContext): (text: string) => void {
+  if (!context.colour || !process.stderr.isTTY) return () => {};
+  return (text) => context.err(`\r\u001b[K${text}`);
+}
