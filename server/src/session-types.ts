@@ -21,6 +21,8 @@ export interface SessionApi {
   units(): readonly UnitState[];
   unitsOf(path: string): readonly Unit[];
   errors(): readonly CompileError[];
+  /** Text of a source as the baseline has it; undefined where it has no such file. For quick fixes that go back to it. */
+  baseText(path: string): Promise<string | undefined>;
   /** Resolves when nothing is queued or building. */
   idle(): Promise<void>;
   cancel(): void;
