@@ -1,0 +1,23 @@
+import type { CodeLens } from 'vscode-languageserver/node';
+import { clientCommands } from '../protocol.ts';
+import type { Model } from './model.ts';
+
+/** `machine code changed: 41 → 44 instructions`, Review and Build patch above each function whose code changed. */
+export function codeLenses(model: Model, path: string): CodeLens[] {
+  const lenses: CodeLens[] = [];
+  for (const state of model.unitsWith(path)) {
+    for (const change of state.result?.diff.functions ?? []) {
+      if (change.at?.file !== path || change.status === 'removed') continue;
+      const range = model.range(state, change.at, change.name);
+      const { baseInstructions: before, nextInstructions: after } = change;
+      const size = change.status === 'new' ? `new function: ${after} instructions` : `machine code changed: ${before} → ${after} instructions`;
+      const clone = change.parent ? `${change.name}: ` : '';
+      const out = change.lineOnly ? ' (line numbers only, left out)' : model.isLeftOut(change) ? ' (left out)' : '';
+      const review = { command: clientCommands.review, arguments: [{ unit: state.unit.id, name: change.name }] };
+      lenses.push({ range, command: { title: `${clone}${size}${out}${state.stale ? ' (stale)' : ''}`, ...review } });
+      lenses.push({ range, command: { title: 'Review', ...review } });
+      if (!model.isLeftOut(change)) lenses.push({ range, command: { title: 'Build patch', command: clientCommands.build } });
+    }
+  }
+  return lenses;
+}

@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto';
+import type { FunctionChange, ObjectDiff, Reason, SourceEdits } from '../core/diff/types.ts';
+import type { SourceLocation } from '../core/dwarf/types.ts';
+import type { ChangedLine, FindingItem, FunctionItem, PatchState, UnitItem } from '../protocol.ts';
+import type { UnitState } from '../shell/types.ts';
+import { uriOf } from './documents.ts';
+import { type Model, plainName } from './model.ts';
+
+/** Why a function is in the patch, in words. */
+export function reasonText({ kind, detail }: Reason): string {
+  const about = detail === '' ? '' : `: ${detail}`;
+  switch (kind) {
+    case 'own-edit':
+      return 'it was edited';
+    case 'inlined-callee':
+      return `an inlined function changed${about}`;
+    case 'header-type':
+      return `a type changed${about}`;
+    case 'macro':
+      return `a macro changed${about}`;
+    case 'constant':
+      return `a constant changed${about}`;
+    case 'string':
+      return `a string changed${about}`;
+    case 'callee':
+      return `it calls another function${about}`;
+    case 'data':
+      return `it uses other data${about}`;
+    case 'clone':
+      return `the compiler cloned it otherwise${about}`;
+    case 'line-only':
+      return 'only line numbers differ (__LINE__)';
+    case 'compiler-noise':
+      return `the compiler chose other instructions${about}`;
+    case 'new':
+      return 'it is new';
+    case 'removed':
+      return 'it was removed';
+  }
+}
+
+/** True where a hunk of the edits holds this line of the next source. */
+export function isEdited(edits: SourceEdits | undefined, at: SourceLocation): boolean {
+  return (edits?.get(at.file) ?? []).some((hunk) => at.line >= hunk.nextStart && at.line < hunk.nextStart + Math.max(1, hunk.nextCount));
+}
+
+function changedLines(model: Model, state: UnitState, change: FunctionChange): ChangedLine[] {
+  const lines = new Map<string, ChangedLine>();
+  if (change.status === 'removed') return [];
+  const moment = model.momentOf(state);
+  for (const at of change.changedLines) {
+    if (!at.file || at.line < 1) continue;
+    const line = model.documents.lineNow(at.file, at.line - 1, moment);
+    lines.set(`${at.file}:${line}`, { uri: uriOf(at.file), line, edited: isEdited(state.result?.edits, at) });
+  }
+  return [...lines.values()];
+}
+
+function functionItem(model: Model, state: UnitState, result: NonNullable<UnitState['result']>, change: FunctionChange): FunctionItem {
+  const place = model.place(state, change.at, plainName(change.name));
+  return {
+    unit: state.unit.id,
+    name: change.name,
+    status: change.status,
+    baseSize: change.baseSize,
+    nextSize: change.nextSize,
+    baseInstructions: change.baseInstructions,
+    nextInstructions: change.nextInstructions,
+    reasons: change.reasons.map(reasonText),
+    lineOnly: change.lineOnly,
+    ...(place ? { place } : {}),
+    changedLines: changedLines(model, state, change),
+    fingerprint: model.fingerprint(result, change),
+    leftOut: model.isLeftOut(change),
+  };
+}
+
+function unitItem(model: Model, state: UnitState): UnitItem {
+  const result = state.result;
+  const functions = result ? result.diff.functions.map((change) => functionItem(model, state, result, change)) : [];
+  const findings = (result?.findings ?? []).map((finding): FindingItem => {
+    const place = model.place(state, finding.at);
+    const reason = finding.severity === 'blocker' ? model.overrideOf(finding) : undefined;
+    return {
+      code: finding.code,
+      severity: finding.severity,
+      symbol: finding.symbol,
+      message: finding.message,
+      ...(place ? { place } : {}),
+      ...(reason === undefined ? {} : { overridden: reason }),
+    };
+  });
+  return {
+    id: state.unit.id,
+    file: state.unit.command.file,
+    phase: state.phase,
+    stale: state.stale,
+    ...(state.message === undefined ? {} : { message: state.message }),
+    functions,
+    findings,
+    unchanged: result !== undefined && isSame(result.diff) && findings.length === 0,
+  };
+}
+
+const isSame = (diff: ObjectDiff): boolean => diff.functions.length === 0 && diff.data.length === 0;
+
+function verdictOf(units: readonly UnitItem[], known: boolean): PatchState['verdict'] {
+  if (!known) return 'none';
+  const findings = units.flatMap((unit) => unit.findings);
+  if (findings.some((each) => each.severity === 'blocker' && each.overridden === undefined)) return 'blocked';
+  return units.some((unit) => unit.functions.some((each) => !each.leftOut)) ? 'patchable' : 'unchanged';
+}
+
+/** Everything that the client shows beside the text, worked out anew. */
+export function patchState(
+  model: Model,
+  root: string,
+  progress: PatchState['progress'],
+  problems: readonly string[],
+): PatchState {
+  const units = model.units.map((state) => unitItem(model, state));
+  const busy = model.units.some((state) => state.phase === 'queued' || state.phase === 'building');
+  const hash = createHash('sha256').update(JSON.stringify(model.choices));
+  for (const unit of units) {
+    for (const each of unit.functions) hash.update(`${each.unit}\n${each.name}\n${each.fingerprint}\n`);
+    for (const each of unit.findings) hash.update(`${each.code}\n${each.symbol}\n`);
+  }
+  return {
+    root,
+    verdict: verdictOf(
+      units,
+      model.units.some((state) => state.result !== undefined),
+    ),
+    busy,
+    ...(progress ? { progress } : {}),
+    units,
+    problems,
+    fingerprint: hash.digest('hex').slice(0, 32),
+  };
+}
