@@ -119,7 +119,10 @@ function readText(heap: Uint8Array, at: number, limit: number): string {
 function layoutHolds(text: Text, arch: number): boolean {
   const known =
     arch === CS_ARCH_X86
-      ? { bytes: [0x48, 0x8b, 0x05, 1, 0, 0, 0, 0xc3, 0x83, 0xc0, 5], want: '7 mov rax, qword ptr [rip + 1]|1 ret |3 add eax, 5' }
+      ? {
+          bytes: [0x48, 0x8b, 0x05, 1, 0, 0, 0, 0xc3, 0x83, 0xc0, 5],
+          want: '7 mov rax, qword ptr [rip + 1]|1 ret |3 add eax, 5',
+        }
       : { bytes: [0xc0, 3, 0x5f, 0xd6, 0, 4, 0, 0x91], want: '4 ret |4 add x0, x0, #1' };
   const got: string[] = [];
   const bytes = Uint8Array.from(known.bytes);

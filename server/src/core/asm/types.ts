@@ -50,4 +50,6 @@ export interface AsmRow {
   readonly source?: SourceLocation;
   /** Functions whose inlined body this row belongs to, outermost first. */
   readonly inlinedFrom: readonly string[];
+  /** A nop that only aligns what follows: no part of a comparison, and not shown. */
+  readonly padding?: boolean;
 }

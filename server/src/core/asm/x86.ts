@@ -103,8 +103,8 @@ const ONE = oneByteMap();
 const TWO = twoByteMap();
 const MAX_LENGTH = 15;
 
-/** Decodes the layout of the instruction at `at` into entry `index` of the scan. */
-function layout(scan: Scan, index: number, at: number): void {
+/** Decodes the layout of the instruction at `at` into entry `index` of the scan; false where it is none. */
+function layout(scan: Scan, index: number, at: number): boolean {
   const bytes = scan.bytes;
   const end = Math.min(bytes.length, at + MAX_LENGTH);
   let pos = at;
@@ -122,21 +122,31 @@ function layout(scan: Scan, index: number, at: number): void {
     else if (byte >= 0x40 && byte <= 0x4f) {
       rex = byte;
       continue;
-    } else if (!(byte === 0x26 || byte === 0x2e || byte === 0x36 || byte === 0x3e || byte === 0x64 || byte === 0x65 || byte === 0xf0))
+    } else if (
+      !(
+        byte === 0x26 ||
+        byte === 0x2e ||
+        byte === 0x36 ||
+        byte === 0x3e ||
+        byte === 0x64 ||
+        byte === 0x65 ||
+        byte === 0xf0
+      )
+    )
       break;
     rex = 0;
   }
-  if (pos >= end) return bad(scan, index);
+  if (pos >= end) return false;
   let opcode = bytes[pos++]!;
   let flags: number;
   let kind: number = KIND.plain;
   let map = 0;
   if (opcode === 0x0f) {
-    if (pos >= end) return bad(scan, index);
+    if (pos >= end) return false;
     opcode = bytes[pos++]!;
     map = 1;
     if (opcode === 0x38 || opcode === 0x3a) {
-      if (pos >= end) return bad(scan, index);
+      if (pos >= end) return false;
       map = opcode === 0x38 ? 2 : 3;
       opcode = bytes[pos++]!;
       flags = map === 2 ? MODRM : MODRM | IMM8;
@@ -153,12 +163,12 @@ function layout(scan: Scan, index: number, at: number): void {
       opcode = bytes[pos++]!;
       flags = vectorOperands(map, opcode);
     } else if (opcode === 0x8f) flags = MODRM;
-    else return bad(scan, index);
+    else return false;
   } else {
     flags = ONE[opcode]!;
     if (opcode === 0x90 && repeat !== 0xf3 && (rex & 1) === 0) kind = KIND.nop;
   }
-  if (flags & BAD) return bad(scan, index);
+  if (flags & BAD) return false;
 
   let relAt = 0;
   let relSize = 0;
@@ -166,7 +176,7 @@ function layout(scan: Scan, index: number, at: number): void {
   let dispSize = 0;
   let modrm = -1;
   if (flags & MODRM) {
-    if (pos >= end) return bad(scan, index);
+    if (pos >= end) return false;
     modrm = bytes[pos++]!;
     const mod = modrm >> 6;
     const rm = modrm & 7;
@@ -174,7 +184,7 @@ function layout(scan: Scan, index: number, at: number): void {
     if (mod !== 3 && !(map === 1 && opcode >= 0x20 && opcode <= 0x23)) {
       let base = rm;
       if (rm === 4) {
-        if (pos >= end) return bad(scan, index);
+        if (pos >= end) return false;
         base = bytes[pos++]! & 7;
       }
       if (mod === 1) dispSize = 1;
@@ -204,7 +214,7 @@ function layout(scan: Scan, index: number, at: number): void {
     relSize = flags & REL8 ? 1 : 4;
     pos += relSize;
   }
-  if (pos > end) return bad(scan, index);
+  if (pos > end) return false;
 
   if (map === 0) kind = kind === KIND.nop ? kind : oneByteKind(opcode, modrm);
   else if (map === 1) kind = twoByteKind(opcode, modrm, repeat);
@@ -225,6 +235,7 @@ function layout(scan: Scan, index: number, at: number): void {
   scan.immAt[index] = immAt;
   scan.immSize[index] = immSize;
   scan.target[index] = relSize === 0 ? 0 : pos + readSigned(bytes, at + relAt, relSize);
+  return true;
 }
 
 function readSigned(bytes: Uint8Array, at: number, size: number): number {
@@ -237,7 +248,8 @@ function readSigned(bytes: Uint8Array, at: number, size: number): number {
 function vectorPrefix(bytes: Uint8Array, first: number, pos: number, end: number) {
   const second = bytes[pos]!;
   if (first === 0xc5) return pos + 1 < end ? { map: 1, opcodeAt: pos + 1 } : undefined;
-  if (first === 0xc4) return pos + 2 < end && (second & 0x1f) >= 1 ? { map: second & 0x1f, opcodeAt: pos + 2 } : undefined;
+  if (first === 0xc4)
+    return pos + 2 < end && (second & 0x1f) >= 1 ? { map: second & 0x1f, opcodeAt: pos + 2 } : undefined;
   if (first === 0x62) return pos + 3 < end && (second & 7) >= 1 ? { map: second & 7, opcodeAt: pos + 3 } : undefined;
   // XOP shares 8F with pop, whose ModRM reg field is 0: maps start at 8.
   return (second & 0x1f) >= 8 && pos + 2 < end ? { map: 16 + (second & 0x1f), opcodeAt: pos + 2 } : undefined;
@@ -275,11 +287,6 @@ function twoByteKind(opcode: number, modrm: number, repeat: number): number {
   return KIND.plain;
 }
 
-function bad(scan: Scan, index: number): void {
-  scan.size[index] = 1;
-  scan.kind[index] = KIND.bad;
-}
-
 /** The condition of a conditional jump and whether it is a plain `jmp`, whatever its form; -1 for everything else. */
 function jumpCode(scan: Scan, index: number): number {
   const at = scan.start[index]!;
@@ -297,7 +304,10 @@ export const x86Scanner: Scanner = {
     const scan = emptyScan(bytes, bytes.length);
     let at = 0;
     while (at < bytes.length) {
-      layout(scan, scan.count, at);
+      if (!layout(scan, scan.count, at)) {
+        scan.size[scan.count] = 1;
+        scan.kind[scan.count] = KIND.bad;
+      }
       at += scan.size[scan.count++]!;
     }
     return scan;

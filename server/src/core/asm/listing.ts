@@ -1,0 +1,199 @@
+import type { DwarfFunction, LineRow, SourceLocation } from '../dwarf/types.ts';
+import type { ElfSymbol, Relocation } from '../elf/types.ts';
+import type { ObjectModel } from '../object.ts';
+import { scannerFor } from './machine.ts';
+import { describeTarget } from './names.ts';
+import { branchTargetOf, branchTargets, paddingOf } from './normalise.ts';
+import { putBranch, putReference, referenceText, roleOf } from './operands.ts';
+import { type Body, isCode, placesOf } from './places.ts';
+import { relocationMeaning } from './relocation.ts';
+import { KIND, type Scan } from './scan.ts';
+import { placeTarget, relocationsIn, relocationTarget, type Target } from './targets.ts';
+import type { AsmReference, AsmRow, Instruction } from './types.ts';
+
+/**
+ * The instructions of a function with everything that depends on addresses replaced by its meaning: relocation targets as
+ * symbol and addend, branch targets as labels, string literals as text. Empty for symbols that are not code.
+ */
+export function listFunction(object: ObjectModel, symbol: ElfSymbol): AsmRow[] {
+  const body = placesOf(object.elf).bodyOf(symbol);
+  return body ? listBody(object, body) : [];
+}
+
+/** As `listFunction`, for a piece of code. */
+export function listBody(object: ObjectModel, body: Body): AsmRow[] {
+  const { elf } = object;
+  const section = elf.sections[body.section];
+  const scanner = scannerFor(elf.machine);
+  if (!section || !scanner || !isCode(section)) return [];
+  const code = section.data.subarray(body.start, body.start + body.size);
+  const scan = scanner.scan(code);
+  const instructions = object.decode(code, body.start);
+  const relocations = relocationsIn(elf.relocationsOf(body.section), body.start, body.start + body.size);
+  const labels = nameLabels(scan);
+  const targets = branchTargets(scan);
+  const padding = paddingOf(scan, body.start, (index) => targets[index] === 1);
+  const sourceAt = sourceReader(object, body);
+  const rows: AsmRow[] = [];
+  let next = 0;
+  for (const [i, instruction] of instructions.entries()) {
+    const start = instruction.offset;
+    const first = next;
+    while (next < relocations.length && relocations[next]!.offset < start + instruction.size) next++;
+    const { operands, references } = withReferences(
+      object,
+      body,
+      scan,
+      i,
+      instruction,
+      relocations.slice(first, next),
+      labels,
+    );
+    const source = sourceAt(start);
+    const label = labels.get(i);
+    rows.push({
+      offset: start - body.start,
+      bytes: code.subarray(start - body.start, start - body.start + instruction.size),
+      mnemonic: instruction.mnemonic,
+      operands,
+      references,
+      ...(label ? { label } : {}),
+      ...(source.location ? { source: source.location } : {}),
+      inlinedFrom: source.inlinedFrom,
+      ...(padding[i] ? { padding: true } : {}),
+    });
+  }
+  return rows;
+}
+
+/** `.L1`, `.L2`, ... for the targets of direct branches, in the order of the code. */
+function nameLabels(scan: Scan): ReadonlyMap<number, string> {
+  const targets = branchTargets(scan);
+  const labels = new Map<number, string>();
+  for (let i = 0; i < scan.count; i++) if (targets[i]) labels.set(i, `.L${labels.size + 1}`);
+  return labels;
+}
+
+function withReferences(
+  object: ObjectModel,
+  body: Body,
+  scan: Scan,
+  index: number,
+  instruction: Instruction,
+  relocations: readonly Relocation[],
+  labels: ReadonlyMap<number, string>,
+): { operands: string; references: AsmReference[] } {
+  const machine = object.elf.machine;
+  const places = placesOf(object.elf);
+  const references: AsmReference[] = [];
+  let operands = instruction.operands;
+  const end = instruction.offset + instruction.size;
+  for (const relocation of relocations) {
+    const meaning = relocationMeaning(machine, relocation.type);
+    const bias = machine === 62 && meaning.pcRelative ? end - relocation.offset : 0;
+    const target = relocationTarget(places, relocation, bias);
+    // TLSDESC_CALL marks an instruction without changing it.
+    if (/TLSDESC_CALL$/.test(meaning.name)) continue;
+    const reference = describe(object, target, meaning.name);
+    references.push(reference);
+    const role = roleOf(instruction, relocation.offset - instruction.offset);
+    operands = putReference(machine, operands, role, referenceText(reference, meaning.mark));
+  }
+  if (relocations.length > 0 || scan.relSize[index] === 0) return { operands, references };
+
+  // No relocation: the assembler knew the distance, so the target is in the same section.
+  const inside = branchTargetOf(scan, index);
+  if (inside >= 0) {
+    const name = labels.get(inside)!;
+    references.push({ name, addend: 0, kind: 'label' });
+    return { operands: putBranch(machine, operands, name), references };
+  }
+  const target = placeTarget(places, body.section, body.start + scan.target[index]!);
+  const reference = describe(object, target);
+  references.push(reference);
+  const text = referenceText(reference, '');
+  const kind = scan.kind[index]!;
+  const isBranch = kind === KIND.branch || kind === KIND.jump || kind === KIND.call;
+  return {
+    operands: isBranch ? putBranch(machine, operands, text) : putReference(machine, operands, 'memory', text),
+    references,
+  };
+}
+
+function describe(object: ObjectModel, target: Target, relocation?: string): AsmReference {
+  return describeTarget(object, target, relocation);
+}
+
+interface SourceAt {
+  readonly location: SourceLocation | undefined;
+  readonly inlinedFrom: readonly string[];
+}
+
+const NOT_INLINED: readonly string[] = [];
+
+/** Source line and inlined functions by section offset; to be asked with rising offsets. */
+function sourceReader(object: ObjectModel, body: Body): (offset: number) => SourceAt {
+  if (!object.dwarf.present) return () => ({ location: undefined, inlinedFrom: NOT_INLINED });
+  const lines = object.dwarf.linesOf(body.section);
+  const inlined = functionAt(object, body.section, body.start)?.inlined ?? [];
+  let row = 0;
+  let location: SourceLocation | undefined;
+  let shown: LineRow | undefined;
+  return (offset) => {
+    while (row + 1 < lines.length && lines[row + 1]!.offset <= offset) row++;
+    const line = lines[row];
+    if (line !== shown) {
+      shown = line;
+      location = undefined;
+      if (line && line.offset <= offset && line.line > 0) {
+        location = { file: line.file, line: line.line, ...(line.column > 0 ? { column: line.column } : {}) };
+      }
+    }
+    let inside: { name: string; depth: number }[] | undefined;
+    for (const call of inlined) {
+      for (const range of call.ranges) {
+        if (range.section === body.section && range.start <= offset && offset < range.end) {
+          inside ??= [];
+          inside.push(call);
+          break;
+        }
+      }
+    }
+    if (!inside) return { location, inlinedFrom: NOT_INLINED };
+    return { location, inlinedFrom: inside.sort((a, b) => a.depth - b.depth).map((call) => call.name) };
+  };
+}
+
+const functionCache = new WeakMap<
+  ObjectModel,
+  ReadonlyMap<number, readonly { start: number; end: number; of: DwarfFunction }[]>
+>();
+
+/** The function of the debug information whose code covers a section offset. */
+export function functionAt(object: ObjectModel, section: number, offset: number): DwarfFunction | undefined {
+  let bySection = functionCache.get(object);
+  if (!bySection) {
+    const map = new Map<number, { start: number; end: number; of: DwarfFunction }[]>();
+    for (const of of object.dwarf.functions) {
+      for (const range of of.ranges) {
+        const list = map.get(range.section);
+        const entry = { start: range.start, end: range.end, of };
+        if (list) list.push(entry);
+        else map.set(range.section, [entry]);
+      }
+    }
+    for (const list of map.values()) list.sort((a, b) => a.start - b.start);
+    bySection = map;
+    functionCache.set(object, map);
+  }
+  const list = bySection.get(section) ?? [];
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]!.start <= offset) low = middle + 1;
+    else high = middle;
+  }
+  const found = list[low - 1];
+  return found && offset < found.end ? found.of : undefined;
+}
