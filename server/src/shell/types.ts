@@ -1,4 +1,4 @@
-import type { ObjectDiff, ObjectPair } from '../core/diff/types.ts';
+import type { ObjectDiff, ObjectPair, SourceEdits } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
 import type { Finding } from '../core/findings/types.ts';
 
@@ -42,7 +42,9 @@ export interface Config {
   readonly buildDir: string;
   readonly baseline:
     | { readonly kind: 'git'; readonly revision: string }
-    | { readonly kind: 'folder'; readonly path: string };
+    | { readonly kind: 'folder'; readonly path: string }
+    /** The files as they were when the session started: neither a git repository nor a folder is at hand. */
+    | { readonly kind: 'start' };
   /** Linked files that the units are part of; empty: looked for in the build folder. */
   readonly binaries: readonly string[];
   readonly targets: readonly TargetConfig[];
@@ -104,6 +106,8 @@ export interface UnitState {
     readonly diff: ObjectDiff;
     readonly findings: readonly Finding[];
     readonly generation: number;
+    /** Lines that differ between the baseline and what was built, by absolute path. */
+    readonly edits: SourceEdits;
   };
   readonly stale: boolean;
   readonly errors: readonly CompileError[];

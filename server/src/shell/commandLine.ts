@@ -1,0 +1,279 @@
+import { basename, dirname, extname, isAbsolute, resolve } from 'node:path';
+import type { CompileCommand } from './types.ts';
+
+/** Options whose value is the next argument (gcc and clang, C language). */
+const SEPARATE = new Set(
+  (
+    '-o -x -I -D -U -L -l -A -B -T -u -z -e -F -G -isystem -iquote -idirafter -include -imacros -iprefix -iwithprefix ' +
+    '-iwithprefixbefore -isysroot -include-pch -imultilib -Xlinker -Xassembler -Xpreprocessor -Xclang -Xanalyzer -mllvm -MF -MT -MQ ' +
+    '-MJ -aux-info -dumpbase -dumpbase-ext -dumpdir -target --param -arch -wrapper -specs --sysroot --output --serialize-diagnostics ' +
+    '-serialize-diagnostics -ivfsoverlay -resource-dir -gcc-toolchain'
+  ).split(' '),
+);
+
+/** Options that name a file or folder that the compiler reads: absolute paths in them move into the mirror. */
+const READS = (
+  '-I -isystem -iquote -idirafter -include -imacros -iprefix -isysroot -include-pch -B -L -F --sysroot= --sysroot -fplugin= -specs= ' +
+  '-fprofile-use= -fprofile-instr-use= -fprofile-sample-use= -fauto-profile= -fsanitize-blacklist= -fsanitize-ignorelist= ' +
+  '-fsanitize-coverage-allowlist= -ivfsoverlay -frandomize-layout-seed-file='
+).split(' ');
+
+const PREFIX_MAPS = ['-ffile-prefix-map=', '-fdebug-prefix-map=', '-fmacro-prefix-map=', '-fprofile-prefix-map='];
+
+/** Options that write other files or dumps, and nothing that the object depends on. Whole argument. */
+const DROPPED = [
+  /^-M(M?D|P|G|M)?$/,
+  /^-save-temps(=.*)?$/,
+  /^--save-temps(=.*)?$/,
+  /^-gsplit-dwarf(=.*)?$/,
+  /^-ftest-coverage$/,
+  /^-fdump-/,
+  /^-d[A-Z]*[a-zA-Z]?=?.*\.dump$/,
+  /^-fstack-usage$/,
+  /^-fcallgraph-info(=.*)?$/,
+  /^-fopt-info-?.*=.*$/,
+  /^-ftime-trace(=.*)?$/,
+  /^-fsave-optimization-record(=.*)?$/,
+  /^-foptimization-record-file=.*$/,
+  /^-fdiagnostics-color(=.*)?$/,
+  /^-fcolor-diagnostics$/,
+  /^-fdiagnostics-format=.*$/,
+  /^-fprofile-note=.*$/,
+  /^-fdeps-(file|format|target)=.*$/,
+  /^-fmodule-output(=.*)?$/,
+];
+const DROPPED_WITH_VALUE = new Set(
+  '-o --output -MF -MT -MQ -MJ -aux-info -dumpbase -dumpbase-ext -dumpdir --serialize-diagnostics -serialize-diagnostics'.split(
+    ' ',
+  ),
+);
+const DROPPED_JOINED = ['-MF', '-MT', '-MQ', '--output=', '-aux-info='];
+
+/** Programs that only stand in front of the compiler to cache or to distribute; without them the same compiler runs here. */
+const LAUNCHERS = new Set(['ccache', 'sccache', 'distcc', 'icecc', 'buildcache', 'fastbuild']);
+
+/** Added at the end of every command, so that functions and data can be told apart, and seen with their types. */
+export const ADDED = ['-g', '-ffunction-sections', '-fdata-sections'] as const;
+
+/** An argument with its place in the command's meaning. */
+type Piece =
+  | { readonly kind: 'option'; readonly text: string }
+  | { readonly kind: 'value'; readonly option: string; readonly text: string }
+  | { readonly kind: 'input'; readonly text: string };
+
+/** Splits a command after the compiler's name into options, options with a separate value, and input files. */
+function pieces(args: readonly string[]): Piece[] {
+  const found: Piece[] = [];
+  for (let at = 0; at < args.length; at++) {
+    const text = args[at]!;
+    if (SEPARATE.has(text) && at + 1 < args.length) found.push({ kind: 'value', option: text, text: args[++at]! });
+    else if (text.startsWith('-') && text !== '-') found.push({ kind: 'option', text });
+    else found.push({ kind: 'input', text });
+  }
+  return found;
+}
+
+/** Where the compiler itself stands in an argument vector that may begin with `env A=B` or a launcher such as ccache. */
+export function compilerIndex(args: readonly string[]): number {
+  let at = 0;
+  if (args[at] !== undefined && basename(args[at]!) === 'env') {
+    at++;
+    while (args[at] !== undefined && /^[A-Za-z_]\w*=/.test(args[at]!)) at++;
+  }
+  while (args[at] !== undefined && LAUNCHERS.has(basename(args[at]!)) && !args[at + 1]?.startsWith('-')) {
+    at++;
+    while (args[at] !== undefined && /^[A-Za-z_]\w*=/.test(args[at]!)) at++;
+  }
+  return Math.min(at, args.length - 1);
+}
+
+/**
+ * Absolute path of the object that a command writes. Without `-o`, the source's base name with `.o` in the working
+ * directory, as compilers do.
+ */
+export function outputOf(args: readonly string[], directory: string, file?: string): string | undefined {
+  let output: string | undefined;
+  let source = file;
+  let compiles = false;
+  for (const piece of pieces(args.slice(compilerIndex(args) + 1))) {
+    if (piece.kind === 'value' && (piece.option === '-o' || piece.option === '--output')) output = piece.text;
+    else if (piece.kind === 'option' && /^-o./.test(piece.text)) output = piece.text.slice(2);
+    else if (piece.kind === 'option' && piece.text.startsWith('--output=')) output = piece.text.slice(9);
+    else if (piece.kind === 'option' && piece.text === '-c') compiles = true;
+    else if (piece.kind === 'input' && /\.(c|i|s|S|sx)$/.test(piece.text)) source ??= piece.text;
+  }
+  if (output !== undefined) return resolve(directory, output);
+  if (source === undefined || !compiles) return undefined;
+  return resolve(directory, `${basename(source, extname(source))}.o`);
+}
+
+/** Paths under a mirrored folder, in another place of the disk. */
+export interface PathMap {
+  /** Absolute path in the mirror for an absolute path, or undefined where the path is not mirrored. */
+  map(path: string): string | undefined;
+  /** `MIRROR` → real prefixes for -ffile-prefix-map, one for each spelling of a mirrored folder. */
+  readonly prefixes: readonly { readonly mirror: string; readonly real: string }[];
+}
+
+/** A command made ready to run in scratch space. */
+export interface PreparedCommand {
+  readonly arguments: readonly string[];
+  readonly directory: string;
+}
+
+/** Where the outputs go, and what the sources are read through. */
+export interface Redirect {
+  /** Absolute path of the object to write. */
+  readonly object: string;
+  /** Absolute path of the dependency file to write. */
+  readonly depfile: string;
+  /** Sources come from a mirror. */
+  readonly mirror?: PathMap;
+  /** Appended as they are. */
+  readonly extra?: readonly string[];
+  /** `-MM`: only list what is included, write no object. */
+  readonly scanOnly?: boolean;
+}
+
+/** Options of link-time optimisation in force at the end of the command. */
+function usesLto(args: readonly string[]): boolean {
+  let lto = false;
+  for (const arg of args) {
+    if (/^-flto(=.*)?$/.test(arg)) lto = arg !== '-flto=none';
+    else if (arg === '-fno-lto') lto = false;
+  }
+  return lto;
+}
+
+/** Removes the parts of `-Wp,...` that write dependencies, and of `-Wa,...` that write listings; undefined where nothing is left. */
+function trimPassed(text: string): string | undefined {
+  const parts = text.split(',');
+  const kept: string[] = [];
+  const preprocessor = parts[0] === '-Wp';
+  for (let at = 1; at < parts.length; at++) {
+    const part = parts[at]!;
+    if (preprocessor && /^-M(M?D|F|T|Q)$/.test(part)) at++;
+    else if (preprocessor && /^-M/.test(part)) continue;
+    else if (!preprocessor && (/^-a[a-z]*(=.*)?$/.test(part) || /^--MD(=.*)?$/.test(part))) {
+      if (part === '--MD') at++;
+    } else kept.push(part);
+  }
+  return kept.length > 0 ? [parts[0], ...kept].join(',') : undefined;
+}
+
+/** User's own prefix map in the mirror's terms: the old prefix may lie in the mirror, or above it. */
+function mapPrefixOption(text: string, mirror: PathMap): string[] {
+  const option = PREFIX_MAPS.find((prefix) => text.startsWith(prefix))!;
+  const [old, ...rest] = text.slice(option.length).split('=');
+  const replacement = rest.join('=');
+  const mapped = isAbsolute(old!) ? mirror.map(old!.replace(/(.)\/+$/, '$1')) : undefined;
+  if (mapped !== undefined) return [text, `${option}${mapped}${/.\/$/.test(old!) ? '/' : ''}=${replacement}`];
+  const above = mirror.prefixes.filter(({ real }) => old !== '' && real.startsWith(old!));
+  return [text, ...above.map(({ mirror: to, real }) => `${option}${to}=${replacement}${real.slice(old!.length)}`)];
+}
+
+/** Moves an absolute path in an option that names something to read. */
+function mapReads(text: string, mirror: PathMap): string {
+  const option = READS.find((prefix) => text.startsWith(prefix) && text.length > prefix.length);
+  if (option === undefined) return text;
+  const path = text.slice(option.length);
+  return isAbsolute(path) ? option + (mirror.map(path) ?? path) : text;
+}
+
+/**
+ * The user's exact command with its outputs redirected into scratch space: every code-generating option stays; what writes
+ * other files (dependency files, dumps, listings, coverage notes) goes; `-g -ffunction-sections -fdata-sections` come last.
+ * With a mirror, absolute paths of inputs move there and `-ffile-prefix-map` names them back, so that `__FILE__`, the file
+ * symbol and the debug paths are those of the real build.
+ * @returns a sentence that says why, where the command cannot be used for live patches.
+ */
+export function prepareCommand(command: CompileCommand, to: Redirect): PreparedCommand | string {
+  const all = command.arguments;
+  const at = compilerIndex(all);
+  const args = all.slice(at + 1);
+  if (usesLto(args)) {
+    return (
+      `${command.file} is built with link-time optimisation (-flto): its object holds no machine code, and the linker mixes ` +
+      'functions of several files. Build the program without -flto (or with -fno-lto) to live patch it.'
+    );
+  }
+  if (args.some((arg) => arg === '-E' || arg === '-S' || arg === '-fsyntax-only' || arg === '-emit-llvm')) {
+    return `The command of ${command.file} makes no object file (it has -E, -S, -fsyntax-only or -emit-llvm).`;
+  }
+  const mirror = to.mirror;
+  const source = resolve(command.directory, command.file);
+  const list = pieces(args);
+  const links = !list.some((piece) => piece.kind === 'option' && piece.text === '-c');
+  const directory = mirror?.map(command.directory) ?? command.directory;
+  const out: string[] = [];
+  let sources = 0;
+  for (let index = 0; index < list.length; index++) {
+    const piece = list[index]!;
+    if (piece.kind === 'input') {
+      if (resolve(command.directory, piece.text) !== source && links) continue;
+      if (piece.text === '-') return `The command of ${command.file} reads its source from standard input.`;
+      sources++;
+      out.push((isAbsolute(piece.text) && mirror?.map(piece.text)) || piece.text);
+    } else if (piece.kind === 'value') {
+      if (DROPPED_WITH_VALUE.has(piece.option)) continue;
+      if (links && ['-l', '-L', '-T', '-u', '-z', '-e', '-Xlinker'].includes(piece.option)) continue;
+      if (piece.option === '-Xpreprocessor' && /^-M/.test(piece.text)) {
+        const next = list[index + 1];
+        if (/^-M(F|T|Q|D|MD)$/.test(piece.text) && next?.kind === 'value' && next.option === '-Xpreprocessor') index++;
+        continue;
+      }
+      const moved = READS.includes(piece.option) && isAbsolute(piece.text) ? mirror?.map(piece.text) : undefined;
+      out.push(piece.option, moved ?? piece.text);
+    } else if (DROPPED.some((pattern) => pattern.test(piece.text))) {
+    } else if (DROPPED_JOINED.some((option) => piece.text.startsWith(option)) || /^-o./.test(piece.text)) {
+    } else if (links && /^-(l|Wl,|shared$|pie$|no-pie$|static|rdynamic$|s$)/.test(piece.text)) {
+    } else if (piece.text.startsWith('-Wp,') || piece.text.startsWith('-Wa,')) {
+      const kept = trimPassed(piece.text);
+      if (kept !== undefined) out.push(kept);
+    } else if (piece.text === '--coverage' || piece.text === '-coverage') {
+      out.push('-fprofile-arcs');
+    } else if (mirror && PREFIX_MAPS.some((option) => piece.text.startsWith(option))) {
+      out.push(...mapPrefixOption(piece.text, mirror));
+    } else {
+      out.push(mirror ? mapReads(piece.text, mirror) : piece.text);
+    }
+  }
+  if (sources === 0) out.push(mirror?.map(source) ?? source);
+  const reading = mirror ? mirror.prefixes.map(({ mirror: from, real }) => `-ffile-prefix-map=${from}=${real}`) : [];
+  // gcc takes the last map that fits, so the user's own maps have to follow ours.
+  const vector = [...launcherless(all, at), ...reading, ...out];
+  if (mirror && isGcc(all[at]!) && out.some((arg) => /^-(isystem|idirafter|isysroot|-sysroot)/.test(arg))) {
+    // gcc would replace the mirror's links to system headers by the shorter real path, and then read the edited neighbours.
+    vector.push('-fno-canonical-system-headers');
+  }
+  if (to.scanOnly) {
+    return { arguments: [...vector.filter((arg) => arg !== '-c'), '-MM', '-MF', to.depfile, '-w'], directory };
+  }
+  if (links) vector.push('-c');
+  if (out.some((arg) => /^-gz(=|$)/.test(arg) || /compress-debug-sections/.test(arg))) vector.push('-gz=none');
+  vector.push(...profileArguments(command, vector, to), ...ADDED, ...(to.extra ?? []));
+  vector.push('-MD', '-MF', to.depfile, '-o', to.object);
+  return { arguments: vector, directory };
+}
+
+/** `env A=B cc`, without a caching launcher. */
+function launcherless(all: readonly string[], at: number): string[] {
+  const environment =
+    basename(all[0]!) === 'env' ? all.slice(0, at).filter((arg) => !LAUNCHERS.has(basename(arg))) : [];
+  return [...environment, all[at]!];
+}
+
+function isGcc(compiler: string): boolean {
+  return !basename(compiler).includes('clang');
+}
+
+/** Instrumented builds name their .gcda file after the output: keep the real build's name, and send the notes to scratch. */
+function profileArguments(command: CompileCommand, vector: readonly string[], to: Redirect): string[] {
+  if (!vector.some((arg) => /^-fprofile-(arcs|generate)/.test(arg)) || command.output === undefined) return [];
+  const stem = command.output.slice(0, -extname(command.output).length || undefined);
+  const notes = `${to.object}.gcno`;
+  if (!isGcc(vector[0]!)) {
+    return ['-Xclang', `-coverage-data-file=${stem}.gcda`, '-Xclang', `-coverage-notes-file=${notes}`];
+  }
+  return ['-dumpdir', `${dirname(stem)}/`, '-dumpbase', basename(stem), `-fprofile-note=${notes}`];
+}

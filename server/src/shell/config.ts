@@ -1,0 +1,210 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { type JsonNode, lineAndColumn, parseJson } from './jsonPlaces.ts';
+import type { Config, TargetConfig } from './types.ts';
+
+/** Name of the configuration file in the workspace folder. */
+export const CONFIG_FILE = 'livepatch.json';
+
+/** What the command line sets over the file. */
+export interface ConfigOverrides {
+  /** `-p`: the build folder. */
+  readonly buildDir?: string;
+  /** `--base`: a git revision, or a folder with the original sources. */
+  readonly base?: string;
+  /** Folder that relative override paths start from. The workspace folder by default. */
+  readonly cwd?: string;
+}
+
+const DEFAULT_TIMEOUT = 120;
+const DEFAULT_CACHE_MIB = 1024;
+
+/** Reports one node: where, what, and what is expected. */
+type Report = (node: { readonly offset: number }, message: string) => void;
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** The folder of compile_commands.json: the root, build/, any other folder right below (in order of name); else the root. */
+function findBuildDir(root: string): string {
+  const below = (() => {
+    try {
+      return readdirSync(root, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+        .map((entry) => entry.name)
+        .sort();
+    } catch {
+      return [];
+    }
+  })();
+  for (const folder of ['.', 'build', ...below]) {
+    if (existsSync(join(root, folder, 'compile_commands.json'))) return resolve(root, folder);
+  }
+  return root;
+}
+
+/** True where the folder lies in a git work tree; decided without running git. */
+function inGit(folder: string): boolean {
+  for (let at = folder; ; at = dirname(at)) {
+    if (existsSync(join(at, '.git'))) return true;
+    if (dirname(at) === at) return false;
+  }
+}
+
+function stringAt(node: JsonNode, what: string, report: Report): string | undefined {
+  if (typeof node.value === 'string' && node.value !== '') return node.value;
+  report(node, `${what} must be a text that is not empty`);
+  return undefined;
+}
+
+function numberAt(node: JsonNode, what: string, least: number, report: Report): number | undefined {
+  if (typeof node.value === 'number' && node.value >= least) return node.value;
+  report(node, `${what} must be a number of at least ${least}`);
+  return undefined;
+}
+
+function membersOf(node: JsonNode, what: string, known: readonly string[], report: Report): Map<string, JsonNode> {
+  const members = new Map<string, JsonNode>();
+  if (!node.members) report(node, `${what} must be an object`);
+  for (const { key, keyOffset, node: member } of node.members ?? []) {
+    if (known.includes(key)) members.set(key, member);
+    else report({ offset: keyOffset }, `${what} has no \`${key}\`; it may have ${known.join(', ')}`);
+  }
+  return members;
+}
+
+function readTarget(node: JsonNode, root: string, report: Report): TargetConfig | undefined {
+  const members = membersOf(node, 'a target', ['name', 'kind', 'pid', 'pidFile', 'executable'], report);
+  const text = (key: string) => {
+    const member = members.get(key);
+    return member && stringAt(member, `\`${key}\``, report);
+  };
+  const name = text('name');
+  if (name === undefined) {
+    if (!members.has('name')) report(node, 'a target needs a `name`');
+    return undefined;
+  }
+  const kind = text('kind') ?? 'process';
+  if (kind !== 'process' && kind !== 'xen' && kind !== 'linux') {
+    report(members.get('kind') ?? node, `target \`${name}\`: \`kind\` must be process, xen or linux`);
+    return undefined;
+  }
+  const pidNode = members.get('pid');
+  const pid = pidNode && numberAt(pidNode, `target \`${name}\`: \`pid\``, 1, report);
+  const pidFile = text('pidFile');
+  const executable = text('executable');
+  if (kind === 'process' && pid === undefined && pidFile === undefined && executable === undefined) {
+    report(node, `target \`${name}\` needs one of \`pid\`, \`pidFile\` and \`executable\``);
+  }
+  return {
+    name,
+    kind,
+    ...(pid === undefined ? {} : { pid }),
+    ...(pidFile === undefined ? {} : { pidFile: resolve(root, pidFile) }),
+    ...(executable === undefined ? {} : { executable: resolve(root, executable) }),
+  };
+}
+
+function readBaseline(node: JsonNode, root: string, report: Report): Config['baseline'] | undefined {
+  const members = membersOf(node, '`baseline`', ['git', 'folder'], report);
+  const git = members.get('git');
+  const folder = members.get('folder');
+  if (git && folder) report(folder, '`baseline` has both `git` and `folder`; `folder` is left out');
+  if (git) {
+    const revision = stringAt(git, '`baseline.git`', report);
+    return revision === undefined ? undefined : { kind: 'git', revision };
+  }
+  if (folder) {
+    const path = stringAt(folder, '`baseline.folder`', report);
+    if (path === undefined) return undefined;
+    if (!isFolder(resolve(root, path))) report(folder, `\`baseline.folder\`: ${resolve(root, path)} is not a folder`);
+    return { kind: 'folder', path: resolve(root, path) };
+  }
+  if (node.members) report(node, '`baseline` needs `git` (a revision) or `folder` (the original sources)');
+  return undefined;
+}
+
+const KEYS = ['$schema', 'buildDir', 'baseline', 'binaries', 'targets', 'compileTimeout', 'cacheLimitMiB'];
+
+/**
+ * Reads livepatch.json of a workspace folder (media/livepatch.schema.json describes it) and fills in the defaults. Never
+ * throws: what cannot be used is left at its default and reported as `file:line:column: message`. A missing file is fine.
+ * @param root absolute path of the workspace folder
+ */
+export async function loadConfig(
+  root: string,
+  overrides: ConfigOverrides = {},
+): Promise<{ config: Config; problems: string[] }> {
+  root = resolve(root);
+  const path = join(root, CONFIG_FILE);
+  const problems: string[] = [];
+  let members = new Map<string, JsonNode>();
+  let report: Report = () => {};
+  if (existsSync(path)) {
+    try {
+      const text = readFileSync(path, 'utf8');
+      report = (node, message) => {
+        const { line, column } = lineAndColumn(text, node.offset);
+        problems.push(`${path}:${line}:${column}: ${message}`);
+      };
+      try {
+        members = membersOf(parseJson(text), CONFIG_FILE, KEYS, report);
+      } catch (error) {
+        problems.push(`${path}: ${(error as Error).message}; the defaults are used`);
+      }
+    } catch (error) {
+      problems.push(`${path} cannot be read: ${(error as Error).message}; the defaults are used`);
+    }
+  }
+  const get = (key: string) => members.get(key);
+
+  const from = overrides.cwd ?? root;
+  const buildNode = get('buildDir');
+  const configured = buildNode && stringAt(buildNode, '`buildDir`', report);
+  const buildDir =
+    overrides.buildDir !== undefined
+      ? resolve(from, overrides.buildDir)
+      : configured !== undefined
+        ? resolve(root, configured)
+        : findBuildDir(root);
+  if (!isFolder(buildDir)) {
+    if (overrides.buildDir === undefined && buildNode) report(buildNode, `\`buildDir\`: ${buildDir} is not a folder`);
+    else problems.push(`the build folder ${buildDir} is not a folder`);
+  }
+
+  const baseNode = get('baseline');
+  let baseline = baseNode && readBaseline(baseNode, root, report);
+  if (overrides.base !== undefined) {
+    const folder = resolve(from, overrides.base);
+    const named = isAbsolute(overrides.base) || isFolder(folder);
+    baseline = named ? { kind: 'folder', path: folder } : { kind: 'git', revision: overrides.base };
+    if (named && !isFolder(folder)) problems.push(`the baseline ${folder} is not a folder`);
+  }
+  baseline ??= inGit(root) ? { kind: 'git', revision: 'HEAD' } : { kind: 'start' };
+
+  const binaryNode = get('binaries');
+  if (binaryNode && !binaryNode.items) report(binaryNode, '`binaries` must be a list of paths');
+  const binaries = (binaryNode?.items ?? []).flatMap((item) => stringAt(item, 'an entry of `binaries`', report) ?? []);
+  const targetNode = get('targets');
+  if (targetNode && !targetNode.items) report(targetNode, '`targets` must be a list');
+  const targets: TargetConfig[] = [];
+  for (const item of targetNode?.items ?? []) {
+    const target = readTarget(item, root, report);
+    if (target && targets.some((other) => other.name === target.name)) {
+      report(item, `two targets are named \`${target.name}\`; the second is left out`);
+    } else if (target) targets.push(target);
+  }
+  const timeoutNode = get('compileTimeout');
+  const limitNode = get('cacheLimitMiB');
+  const config: Config = {
+    root,
+    buildDir,
+    baseline,
+    binaries: binaries.map((binary) => resolve(root, binary)),
+    targets,
+    compileTimeout: (timeoutNode && numberAt(timeoutNode, '`compileTimeout`', 1, report)) ?? DEFAULT_TIMEOUT,
+    cacheLimitMiB: (limitNode && numberAt(limitNode, '`cacheLimitMiB`', 0, report)) ?? DEFAULT_CACHE_MIB,
+  };
+  return { config, problems };
+}
