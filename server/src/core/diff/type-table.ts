@@ -29,8 +29,19 @@ export interface TypeTable {
   flatMembers(ref: TypeRef): readonly Member[];
 }
 
-/** Builds the table: linear in the number of types. */
+const tables = new WeakMap<DwarfInfo, TypeTable>();
+
+/** The table of an object's types: built once, linear in their number. */
 export function typeTable(dwarf: DwarfInfo): TypeTable {
+  let table = tables.get(dwarf);
+  if (!table) {
+    table = build(dwarf);
+    tables.set(dwarf, table);
+  }
+  return table;
+}
+
+function build(dwarf: DwarfInfo): TypeTable {
   const typedefName = new Map<TypeRef, string>();
   const get = (ref: TypeRef): DwarfType | undefined => (ref < 0 ? undefined : dwarf.types[ref]);
   for (const type of dwarf.types) {

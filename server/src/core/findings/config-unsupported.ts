@@ -1,0 +1,58 @@
+import type { ObjectModel } from '../object.ts';
+import { finding } from './support.ts';
+import type { Finding, Hazard, HazardInput } from './types.ts';
+
+/** `config-unsupported`: the object is not what runs, or does not say enough. */
+export const configUnsupported: Hazard = {
+  codes: ['config-unsupported'],
+  find: (input) => {
+    const { base, next, provenance } = input.pair;
+    const at = { file: provenance.unit, line: 1 };
+    const state = (reason: string, message: string, severity: Finding['severity'] = 'blocker'): Finding =>
+      finding({
+        code: 'config-unsupported',
+        severity,
+        symbol: provenance.unit,
+        at: provenance.unit === '' ? undefined : at,
+        message,
+        evidence: { reason },
+      });
+    if (isLto(base) || isLto(next)) {
+      return [
+        state(
+          'lto',
+          'The object was compiled for link-time optimisation (-flto): the code that runs was made by the linker and is not in it. Build without -flto to live patch.',
+        ),
+      ];
+    }
+    if (randomised(base) || randomised(next)) {
+      return [
+        state(
+          'randomised-layout',
+          'The compiler was told to shuffle struct layouts (randstruct): offsets here may not be those of the running code. Build without it, or with the same seed.',
+        ),
+      ];
+    }
+    if (differs(input) && !(base.dwarf.present && next.dwarf.present) && hasCode(next)) {
+      const side = next.dwarf.present ? 'base' : base.dwarf.present ? 'next' : 'base and next';
+      return [
+        state(
+          'no-debug-info',
+          `The ${side} object has no debug information: changes of structs, enums and signatures cannot be seen. Compile both with -g.`,
+          'review',
+        ),
+      ];
+    }
+    return [];
+  },
+};
+
+const isLto = ({ elf, dwarf }: ObjectModel): boolean =>
+  elf.sections.some(({ name }) => name.startsWith('.gnu.lto_') || name === '.llvm.lto') ||
+  dwarf.units.some(({ producer }) => / -flto\b(?!=?no)/.test(producer) && !/ -fno-lto\b/.test(producer));
+
+const randomised = ({ dwarf }: ObjectModel): boolean =>
+  dwarf.units.some(({ producer }) => /randomize_layout|-frandomize-layout-seed/.test(producer));
+
+const hasCode = ({ elf }: ObjectModel): boolean => elf.symbols.some(({ type, size }) => type === 'func' && size > 0);
+const differs = ({ diff }: HazardInput): boolean => diff.functions.length > 0 || diff.data.length > 0;

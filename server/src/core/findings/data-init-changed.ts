@@ -1,0 +1,28 @@
+import { judgeData, oldPlace } from './data.ts';
+import { running } from './layout-finding.ts';
+import { dataName, finding, revertHunk } from './support.ts';
+import type { Hazard } from './types.ts';
+
+/** `data-init-changed`: a new initial value of data that exists already does nothing. */
+export const dataInitChanged: Hazard = {
+  codes: ['data-init-changed'],
+  find: (input) =>
+    input.diff.data
+      .filter((data) => !data.readOnly && judgeData(input, data) === 'contents')
+      .map((data) =>
+        finding({
+          code: 'data-init-changed',
+          severity: 'blocker',
+          symbol: data.name,
+          at: data.at,
+          message: `The initial value of ${dataName(data)} changed, but ${running(input)} already has it, with whatever value it has by now: the patch would not change it. Assign the value in patched code that runs, or use a new variable.`,
+          evidence: {
+            size: data.baseSize,
+            ...(data.firstDifference !== undefined && { firstDifference: data.firstDifference }),
+            differs: data.differs,
+          },
+          related: oldPlace(input, data),
+          fixes: revertHunk(data.at, data.name),
+        }),
+      ),
+};

@@ -1,0 +1,38 @@
+import { judgeData, oldPlace, sectionClass } from './data.ts';
+import { dataName, finding, revertHunk } from './support.ts';
+import type { Hazard } from './types.ts';
+
+const meaning: Readonly<Record<string, string>> = {
+  bss: 'zeroed data (.bss)',
+  data: 'initialised data (.data)',
+  rodata: 'read-only data (.rodata)',
+  tls: 'thread-local data',
+};
+
+/** `data-section-moved`: existing data would have to live elsewhere: const added or taken away, or a first initial value. */
+export const dataSectionMoved: Hazard = {
+  codes: ['data-section-moved'],
+  find: (input) =>
+    input.diff.data
+      .filter((data) => judgeData(input, data) === 'section')
+      .map((data) => {
+        const from = sectionClass(data.baseSection);
+        const to = sectionClass(data.nextSection);
+        const why =
+          to === 'rodata'
+            ? 'It became const, but the running copy stays where it is'
+            : from === 'rodata'
+              ? 'It lost its const, but the running copy stays in memory that cannot be written: patched code that writes it would crash'
+              : 'The running copy stays where it is and keeps the value it has: a new initial value has no effect';
+        return finding({
+          code: 'data-section-moved',
+          severity: 'blocker',
+          symbol: data.name,
+          at: data.at,
+          message: `${dataName(data)} moves from ${meaning[from] ?? from} to ${meaning[to] ?? to}. ${why}. Keep the declaration and assign values in patched code, or use a new variable.`,
+          evidence: { baseSection: data.baseSection ?? '', nextSection: data.nextSection ?? '', differs: data.differs },
+          related: oldPlace(input, data),
+          fixes: revertHunk(data.at, data.name),
+        });
+      }),
+};

@@ -1,0 +1,77 @@
+import { typeTable } from '../diff/type-table.ts';
+import type { DataChange } from '../diff/types.ts';
+import { isGenerated, labelOf, sectionName, variableOf } from './support.ts';
+import type { HazardInput, Related } from './types.ts';
+import { judgeLayout } from './types-of-change.ts';
+
+/** Which rule speaks of a changed data object: the most telling one, so that each has one finding. */
+export type DataVerdict = 'tls' | 'percpu' | 'init' | 'type' | 'size' | 'section' | 'contents' | 'align' | 'none';
+
+const percpu = /^\.(data|bss)\.+percpu|^\.bss\.percpu/;
+const initData = /^\.init\.(data|rodata|bss)/;
+
+export const isPercpu = (data: DataChange): boolean =>
+  percpu.test(data.baseSection ?? '') || percpu.test(data.nextSection ?? '');
+
+export const isInitData = (data: DataChange): boolean => initData.test(data.baseSection ?? '');
+
+/** The verdict on a data object that both sides have. */
+export function judgeData(input: HazardInput, data: DataChange): DataVerdict {
+  if (data.status !== 'changed' || isGenerated(data)) return 'none';
+  const { differs } = data;
+  const size = differs.includes('size');
+  const contents = differs.includes('contents') || differs.includes('references');
+  if (!(size || contents || differs.includes('section') || differs.includes('align'))) return 'none';
+  if (isPercpu(data)) return size || contents ? 'percpu' : 'none';
+  if (isInitData(data)) return size || contents ? 'init' : 'none';
+  if (data.tls && (size || contents || differs.includes('section'))) return 'tls';
+  if ((size || contents) && explainedByType(input, data)) return 'type';
+  if (size) return 'size';
+  if (differs.includes('section') && sectionClass(data.baseSection) !== sectionClass(data.nextSection))
+    return 'section';
+  if (contents) return 'contents';
+  return differs.includes('align') ? 'align' : 'none';
+}
+
+/** Kind of memory a section is: names that `-fdata-sections` makes (`.data.counter`) count as their kind. */
+export function sectionClass(section: string | undefined): string {
+  const name = section ?? '';
+  if (/^\.l?bss|^COMMON$|^common$/.test(name) || name === '') return 'bss';
+  if (/^\.l?rodata|^\.data\.rel\.ro/.test(name)) return 'rodata';
+  if (/^\.data\.\.?(read_mostly|ro_after_init|cacheline_aligned|page_aligned)/.test(name))
+    return name.replace(/^(\.data\.+\w+).*$/, '$1');
+  if (/^\.l?data/.test(name)) return 'data';
+  if (/^\.tdata|^\.tbss/.test(name)) return 'tls';
+  return name;
+}
+
+/** True where the object differs because its type does: the finding about the type then names it. */
+function explainedByType(input: HazardInput, data: DataChange): boolean {
+  const variable = variableOf(input.pair.base, data.base);
+  if (!variable) return false;
+  const table = typeTable(input.pair.base.dwarf);
+  const element = table.element(variable.type);
+  const typedefs = new Set(table.typedefs(variable.type).map(({ ref }) => ref));
+  const change = input.diff.types.find(
+    ({ base, status }) =>
+      status === 'changed' && base !== undefined && (base.index === element || typedefs.has(base.index)),
+  );
+  if (!change) return false;
+  const verdict = judgeLayout(change);
+  if (verdict === 'none' || verdict === 'retyped') return false;
+  // The number of elements may have changed as well: that is another edit.
+  const after = variableOf(input.pair.next, data.next);
+  return !after || change.baseSize === 0 || change.nextSize === 0
+    ? true
+    : Math.floor(data.baseSize / change.baseSize) === Math.floor(data.nextSize / change.nextSize) ||
+        labelOf(change) !== table.label(element);
+}
+
+/** Where the object was, and the functions that use it, by the base object's debug information. */
+export function oldPlace(input: HazardInput, data: DataChange): readonly Related[] {
+  const decl = variableOf(input.pair.base, data.base)?.decl;
+  const section = sectionName(input.pair.base, data.base);
+  return decl
+    ? [{ at: decl, message: `in the running program: ${data.baseSize} bytes${section ? ` in ${section}` : ''}` }]
+    : [];
+}

@@ -1,0 +1,206 @@
+import type { Instruction } from '../asm/types.ts';
+import { plainName } from '../diff/signatures.ts';
+import type { ElfSymbol, Relocation } from '../elf/types.ts';
+import type { ObjectModel } from '../object.ts';
+
+/** How a function ends, as far as its code tells. */
+export interface FlowEnd {
+  /** A return, or a jump to another function, can be reached from the entry. */
+  readonly leaves: boolean;
+  /** A loop can be reached from the entry. */
+  readonly loops: boolean;
+}
+
+/** Functions that do not return, by name: what follows a call of theirs is not reached. */
+const deadEnds =
+  /^(_?exit|_Exit|quick_exit|abort|__assert_fail|__assert_perror_fail|__stack_chk_fail|__fortify_fail|__chk_fail|longjmp|_?_longjmp|__longjmp_chk|siglongjmp|pthread_exit|panic|machine_halt|do_exit|__builtin_unreachable)$/;
+
+/** More instructions than this are not walked; the function then counts as one that leaves. */
+const maxInstructions = 200_000;
+
+interface Part {
+  readonly symbol: ElfSymbol;
+  readonly byOffset: ReadonlyMap<number, Instruction>;
+  readonly relocations: readonly Relocation[];
+}
+
+/**
+ * Walks the control flow of a function from its entry, its cold part included: direct jumps and branches, jump tables (as the places
+ * of the function that read-only data refers to). Where it is not sure it says that the function leaves.
+ */
+export function flowOf(object: ObjectModel, symbol: ElfSymbol): FlowEnd {
+  const parts = [symbol, ...coldParts(object, symbol)].flatMap((s) => partOf(object, s) ?? []);
+  const entry = parts[0];
+  const unsure = { leaves: true, loops: false };
+  if (!entry || parts.reduce((n, { byOffset }) => n + byOffset.size, 0) > maxInstructions) return unsure;
+  const find = (section: number, offset: number): Part | undefined =>
+    parts.find(({ symbol: s }) => s.place === section && offset >= s.offset && offset < s.offset + s.size);
+
+  let leaves = false;
+  const edges = new Map<string, string[]>();
+  const queue: [Part, number][] = [[entry, entry.symbol.offset]];
+  const seen = new Set<string>([keyOf(entry, entry.symbol.offset)]);
+  const tables = new Map<Part, readonly number[]>();
+
+  for (let item = queue.pop(); item; item = queue.pop()) {
+    const [part, offset] = item;
+    const instruction = part.byOffset.get(offset);
+    if (!instruction) return unsure;
+    const next: [Part, number][] = [];
+    const go = (section: number, target: number): void => {
+      const to = find(section, target);
+      if (to) next.push([to, target]);
+      else leaves = true;
+    };
+    const section = part.symbol.place as number;
+    const relocation = relocationIn(part, instruction);
+    const through = (): void => {
+      const after = offset + instruction.size;
+      if (after < part.symbol.offset + part.symbol.size) next.push([part, after]);
+    };
+    switch (instruction.flow) {
+      case 'return':
+        leaves = true;
+        break;
+      case 'trap':
+        if (!/^ud|^hlt$|^brk$/.test(instruction.mnemonic)) through();
+        break;
+      case 'call': {
+        const name = relocation ? (object.elf.symbols[relocation.symbol]?.name ?? '') : '';
+        if (!deadEnds.test(name)) through();
+        break;
+      }
+      case 'jump':
+      case 'branch': {
+        if (instruction.flow === 'branch') through();
+        if (relocation && isDirect(instruction)) {
+          const target = object.elf.symbols[relocation.symbol];
+          if (typeof target?.place === 'number') go(target.place, target.offset + relocation.addend + 4);
+          else if (!deadEnds.test(target?.name ?? '')) leaves = true;
+        } else if (instruction.targetOffset !== undefined) {
+          go(section, instruction.targetOffset);
+        } else {
+          let targets = tables.get(part);
+          if (!targets) {
+            targets = tableTargets(object, part);
+            tables.set(part, targets);
+          }
+          if (targets.length === 0) leaves = true;
+          for (const target of targets) go(section, target);
+        }
+        break;
+      }
+      default:
+        through();
+    }
+    const from = keyOf(part, offset);
+    edges.set(
+      from,
+      next.map(([p, o]) => keyOf(p, o)),
+    );
+    for (const [p, o] of next) {
+      const key = keyOf(p, o);
+      if (seen.has(key)) continue;
+      seen.add(key);
+      queue.push([p, o]);
+    }
+    if (leaves) return { leaves: true, loops: false };
+  }
+  return { leaves, loops: hasCycle(edges) };
+}
+
+const keyOf = (part: Part, offset: number): string => `${part.symbol.place}:${offset}`;
+const isDirect = (instruction: Instruction): boolean => !/[[\]]/.test(instruction.operands);
+
+function coldParts(object: ObjectModel, symbol: ElfSymbol): ElfSymbol[] {
+  const name = `${symbol.name}.cold`;
+  return object.elf.symbols.filter(
+    (s) =>
+      s.type === 'func' &&
+      (s.name === name || (s.name.startsWith(`${name}.`) && plainName(s.name) === plainName(symbol.name))),
+  );
+}
+
+function partOf(object: ObjectModel, symbol: ElfSymbol): Part | undefined {
+  if (typeof symbol.place !== 'number' || symbol.size === 0) return undefined;
+  const data = object.elf.sections[symbol.place]?.data.subarray(symbol.offset, symbol.offset + symbol.size);
+  if (!data || data.length !== symbol.size) return undefined;
+  const byOffset = new Map(object.decode(data, symbol.offset).map((instruction) => [instruction.offset, instruction]));
+  const relocations = object.elf
+    .relocationsOf(symbol.place)
+    .filter(({ offset }) => offset >= symbol.offset && offset < symbol.offset + symbol.size);
+  return { symbol, byOffset, relocations };
+}
+
+function relocationIn(part: Part, instruction: Instruction): Relocation | undefined {
+  let low = 0;
+  let high = part.relocations.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (part.relocations[middle]!.offset < instruction.offset) low = middle + 1;
+    else high = middle;
+  }
+  const relocation = part.relocations[low];
+  return relocation && relocation.offset < instruction.offset + instruction.size ? relocation : undefined;
+}
+
+/** Places of this part that read-only data refers to: the targets of its jump tables. */
+export function tableTargets(object: ObjectModel, part: { readonly symbol: ElfSymbol }): readonly number[] {
+  const { symbol } = part;
+  const targets = new Set<number>();
+  for (const section of object.elf.sections) {
+    if (!section.name.startsWith('.rodata') && !section.name.startsWith('.data.rel.ro')) continue;
+    const relocations = object.elf.relocationsOf(section.index);
+    for (const relocation of relocations) {
+      const target = object.elf.symbols[relocation.symbol];
+      if (target?.place !== symbol.place) continue;
+      // A table of PC-relative entries adds the entry's distance from the table's start: entries follow each other by 4 bytes.
+      const pcRelative = relocation.type === 2;
+      const place = (target?.offset ?? 0) + relocation.addend;
+      if (!pcRelative) {
+        if (place > symbol.offset && place < symbol.offset + symbol.size) targets.add(place);
+        continue;
+      }
+      const start = tableStart(relocations, relocation.offset);
+      const entry = place - (relocation.offset - start);
+      if (entry > symbol.offset && entry < symbol.offset + symbol.size) targets.add(entry);
+    }
+  }
+  return [...targets];
+}
+
+/**
+ * First offset of the run of 4-byte entries that `offset` belongs to. Runs of neighbouring tables join; addends then put targets outside
+ * of instruction boundaries, which the walk takes as "not sure".
+ */
+function tableStart(relocations: readonly Relocation[], offset: number): number {
+  const offsets = new Set(relocations.map((r) => r.offset));
+  let start = offset;
+  while (offsets.has(start - 4)) start -= 4;
+  return start;
+}
+
+/** Depth-first search for a back edge, without recursion. */
+function hasCycle(edges: ReadonlyMap<string, readonly string[]>): boolean {
+  const done = new Set<string>();
+  for (const root of edges.keys()) {
+    if (done.has(root)) continue;
+    const path = new Set<string>([root]);
+    const stack: { node: string; next: number }[] = [{ node: root, next: 0 }];
+    while (stack.length > 0) {
+      const top = stack.at(-1)!;
+      const target = edges.get(top.node)?.[top.next++];
+      if (target === undefined) {
+        path.delete(top.node);
+        done.add(top.node);
+        stack.pop();
+      } else if (path.has(target)) {
+        return true;
+      } else if (!done.has(target)) {
+        path.add(target);
+        stack.push({ node: target, next: 0 });
+      }
+    }
+  }
+  return false;
+}

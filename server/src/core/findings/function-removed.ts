@@ -1,0 +1,33 @@
+import { referencesOf } from '../diff/references.ts';
+import { plainName } from '../diff/signatures.ts';
+import { finding } from './support.ts';
+import type { Hazard } from './types.ts';
+
+/** `function-removed`: the old code stays in memory and reachable. Functions that are only inlined now are not removed. */
+export const functionRemoved: Hazard = {
+  codes: ['function-removed'],
+  find: ({ pair, diff }) => {
+    const still = new Set(pair.next.dwarf.prototypes.filter(({ defined }) => defined).map(({ name }) => name));
+    return diff.functions.flatMap((fn) => {
+      if (fn.status !== 'removed' || fn.parent !== undefined || fn.name !== plainName(fn.name)) return [];
+      if (still.has(fn.name)) return [];
+      const users = new Set<string>();
+      for (const { target, from, section } of referencesOf(pair.base)) {
+        if (target.name !== fn.name || from?.name === fn.name || section.name.startsWith('.eh_frame')) continue;
+        users.add(from?.name ?? section.name);
+      }
+      const external = fn.base !== undefined && fn.base.bind !== 'local';
+      const reach = external ? 'other units can still call it' : 'pointers to it stay valid';
+      return [
+        finding({
+          code: 'function-removed',
+          severity: 'review',
+          symbol: fn.name,
+          at: fn.at,
+          message: `${fn.name}() is gone from the source. The old code stays in the running program and ${reach}: a patch cannot take it away. If nobody may run it any more, keep it and let it return an error.`,
+          evidence: { size: fn.baseSize, external, usedBy: [...users] },
+        }),
+      ];
+    });
+  },
+};

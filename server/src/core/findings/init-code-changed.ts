@@ -1,0 +1,57 @@
+import { referencesOf } from '../diff/references.ts';
+import { isInitData } from './data.ts';
+import { running } from './layout-finding.ts';
+import { finding, isGenerated, leaveOut, replacedFunctions, sectionName } from './support.ts';
+import type { Hazard, HazardInput } from './types.ts';
+
+/** Sections whose code is freed after start-up, or only run then. `.text.startup` is not one: gcc puts main there. */
+const initSection = /^\.init$|^\.init\.text|\.text\.init|^\.(dev|mem|cpu)init\.text|^\.text\.(__)?init\b/;
+const initArray = /^\.(preinit_array|init_array|ctors)/;
+
+/** `init-code-changed`: the function has run already, or its memory is gone. */
+export const initCodeChanged: Hazard = {
+  codes: ['init-code-changed'],
+  find: (input) => {
+    const constructors = constructorNames(input);
+    return [
+      ...replacedFunctions(input).flatMap((fn) => {
+        const section = sectionName(input.pair.base, fn.base);
+        const inSection = initSection.test(section);
+        if (!inSection && !constructors.has(fn.name)) return [];
+        const how = inSection ? `is in ${section}` : 'is a constructor';
+        return [
+          finding({
+            code: 'init-code-changed',
+            severity: 'blocker',
+            symbol: fn.name,
+            at: fn.at,
+            message: `${fn.name}() changed, but it ${how}: it ran when ${running(input)} started${input.target === 'process' ? '' : ', and its memory was freed since'}. Replacing it has no effect. Leave it out, and do what it would have done in a function that still runs.`,
+            evidence: { section, constructor: constructors.has(fn.name) },
+            fixes: [leaveOut(fn.name)],
+          }),
+        ];
+      }),
+      ...input.diff.data
+        .filter((data) => data.status === 'changed' && isInitData(data) && !isGenerated(data))
+        .map((data) =>
+          finding({
+            code: 'init-code-changed',
+            severity: 'blocker',
+            symbol: data.name,
+            at: data.at,
+            message: `${data.name} changed, but it is in ${data.baseSection}: it was read when ${running(input)} started, and its memory was freed since. Take the change back.`,
+            evidence: { section: data.baseSection ?? '' },
+          }),
+        ),
+    ];
+  },
+};
+
+/** Functions that the C runtime calls before main. */
+function constructorNames(input: HazardInput): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const { section, target } of referencesOf(input.pair.base)) {
+    if (initArray.test(section.name)) names.add(target.name);
+  }
+  return names;
+}

@@ -1,0 +1,73 @@
+import type { SourceLocation } from '../dwarf/types.ts';
+import { finding, insertBefore, listed } from './support.ts';
+import type { Finding, Fix, Hazard, HazardInput, Related } from './types.ts';
+
+/** Groups the inlining changes of one kind by callee. */
+function byCallee(input: HazardInput, what: string): Map<string, { callers: string[]; at?: SourceLocation }> {
+  const map = new Map<string, { callers: string[]; at?: SourceLocation }>();
+  for (const change of input.diff.inlining) {
+    if (change.what !== what) continue;
+    const entry = map.get(change.callee) ?? { callers: [] };
+    if (!entry.callers.includes(change.caller)) entry.callers.push(change.caller);
+    map.set(change.callee, entry);
+  }
+  for (const [callee, entry] of map) {
+    const at = input.pair.next.dwarf.prototypes.find(({ name, defined }) => defined && name === callee)?.decl;
+    const first = at ?? input.diff.inlining.find((change) => change.callee === callee && change.what === what)?.at;
+    if (first) entry.at = first;
+  }
+  return map;
+}
+
+const places = (input: HazardInput, callers: readonly string[], message: string): Related[] =>
+  callers.slice(0, 12).map((caller) => {
+    const change = input.diff.functions.find(({ name }) => name === caller);
+    const at = change?.at ?? input.pair.next.dwarf.functions.find(({ name }) => name === caller)?.decl;
+    return { ...(at && { at }), message: `${caller}() ${message}` };
+  });
+
+/** `inline-widened`: the compiler copied the edited function into others, which therefore are in the patch too. */
+export const inlineWidened: Hazard = {
+  codes: ['inline-widened'],
+  find: (input) =>
+    [...byCallee(input, 'widened')].map(([callee, { callers, at }]) =>
+      finding({
+        code: 'inline-widened',
+        severity: 'review',
+        symbol: callee,
+        at,
+        message: `The change of ${callee}() reaches ${listed(callers)} by inlining: ${callers.length === 1 ? 'it is' : 'they are'} replaced too, though nobody edited ${callers.length === 1 ? 'it' : 'them'}. Review ${callers.length === 1 ? 'it' : 'them'} as part of the patch; leaving one out would leave the old code in it.`,
+        evidence: { callers, count: callers.length },
+        related: places(input, callers, `contains a copy of ${callee}()`),
+      }),
+    ),
+};
+
+/** `inline-decision-flip`: the compiler decided otherwise about inlining than for the running code. */
+export const inlineDecisionFlip: Hazard = {
+  codes: ['inline-decision-flip'],
+  find: (input) => [
+    ...flips(input, 'now-inlined', 'is inlined now, where the running code calls it', 'noinline'),
+    ...flips(input, 'no-longer-inlined', 'is called now, where the running code has it inlined', 'always_inline'),
+  ],
+};
+
+function flips(input: HazardInput, what: string, words: string, attribute: string): Finding[] {
+  return [...byCallee(input, what)].map(([callee, { callers, at }]) => {
+    const fixes: readonly Fix[] = insertBefore(
+      at,
+      `Declare ${callee} as ${attribute}`,
+      `__attribute__((${attribute}))\n`,
+    );
+    return finding({
+      code: 'inline-decision-flip',
+      severity: 'review',
+      symbol: callee,
+      at,
+      message: `${callee}() ${words}: in ${listed(callers)}. The compiler decided anew because of the edit; the patch is larger than the edit and probes on ${callee}() see other calls. Declare it ${attribute} to keep the decision, or review the functions.`,
+      evidence: { callers, what },
+      related: places(input, callers, what === 'now-inlined' ? 'contains it now' : 'calls it now'),
+      fixes,
+    });
+  });
+}

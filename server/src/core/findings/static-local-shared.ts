@@ -1,0 +1,46 @@
+import { referencesOf } from '../diff/references.ts';
+import { plainName } from '../diff/signatures.ts';
+import { finding, listed, replacedFunctions, variableOf } from './support.ts';
+import type { Finding, Hazard } from './types.ts';
+
+/** `static-local-shared`: inlining gave several functions a hand on one static local; the patch replaces only some of them. */
+export const staticLocalShared: Hazard = {
+  codes: ['static-local-shared'],
+  find: (input) => {
+    const { base } = input.pair;
+    const replaced = new Set(replacedFunctions(input).map(({ name }) => name));
+    if (replaced.size === 0) return [];
+    const users = new Map<number, Set<string>>();
+    for (const { from, target } of referencesOf(base)) {
+      if (!from || target.type !== 'object' || target.bind !== 'local') continue;
+      const set = users.get(target.index) ?? new Set<string>();
+      set.add(from.name);
+      users.set(target.index, set);
+    }
+    const findings: Finding[] = [];
+    for (const [index, names] of users) {
+      const inPatch = [...names].filter((name) => replaced.has(name));
+      // A cold part belongs to its function, in the patch or not.
+      const outside = [...names].filter(
+        (name) => !replaced.has(name) && !(name.includes('.cold') && replaced.has(name.replace(/\.cold.*$/, ''))),
+      );
+      if (inPatch.length === 0 || outside.length === 0) continue;
+      const symbol = base.elf.symbols[index];
+      const variable = variableOf(base, symbol);
+      if (!symbol || variable?.scope === undefined) continue;
+      if (typeof symbol.place === 'number' && (base.elf.sections[symbol.place]!.flags & 1) === 0) continue;
+      findings.push(
+        finding({
+          code: 'static-local-shared',
+          severity: 'review',
+          symbol: symbol.name,
+          at: input.diff.functions.find(({ name }) => name === inPatch[0])?.at,
+          message: `The static variable ${plainName(symbol.name)} of ${variable.scope}() is used by ${listed(inPatch)} in the patch and by ${listed(outside)}, which stay as they are. Both go on using the one running copy: check that old and new code agree about what it holds.`,
+          evidence: { inPatch, outside, function: variable.scope },
+          related: variable.decl ? [{ at: variable.decl, message: 'declared here' }] : [],
+        }),
+      );
+    }
+    return findings;
+  },
+};

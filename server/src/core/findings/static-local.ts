@@ -1,0 +1,72 @@
+import type { DataChange } from '../diff/types.ts';
+import { isInitData, isPercpu, judgeData, oldPlace } from './data.ts';
+import { dataName, finding, isGenerated, revertHunk } from './support.ts';
+import type { Hazard, HazardInput } from './types.ts';
+
+const lone = (input: HazardInput, status: DataChange['status']): readonly DataChange[] =>
+  input.diff.data.filter(
+    (data) =>
+      data.staticLocal &&
+      data.status === status &&
+      !data.tls &&
+      !isGenerated(data) &&
+      !isPercpu(data) &&
+      !isInitData(data),
+  );
+
+/** `static-local-new`: it starts with its initial value when the patch is applied, and is gone when the patch is reverted. */
+export const staticLocalNew: Hazard = {
+  codes: ['static-local-new'],
+  find: (input) =>
+    lone(input, 'new')
+      .filter(({ readOnly }) => !readOnly)
+      .map((data) =>
+        finding({
+          code: 'static-local-new',
+          severity: 'note',
+          symbol: data.name,
+          at: data.at,
+          message: `The static variable ${dataName(data)} is new: it lives in the patch, starts with its initial value when the patch is applied, and its value is lost on revert.`,
+          evidence: { size: data.nextSize, ...(data.scope && { function: data.scope }) },
+        }),
+      ),
+};
+
+/** `static-local-removed`: the patched function forgets a state that it kept so far. */
+export const staticLocalRemoved: Hazard = {
+  codes: ['static-local-removed'],
+  find: (input) =>
+    lone(input, 'removed')
+      .filter(({ readOnly }) => !readOnly)
+      .map((data) =>
+        finding({
+          code: 'static-local-removed',
+          severity: 'review',
+          symbol: data.name,
+          at: data.at,
+          message: `The static variable ${dataName(data)} is no longer used. What it holds in the running program (a counter, a cache, memory, a lock) stays behind, and comes back on revert as it was. Check that nothing is leaked or stays locked.`,
+          evidence: { size: data.baseSize, ...(data.scope && { function: data.scope }) },
+          related: oldPlace(input, data),
+        }),
+      ),
+};
+
+/** `static-local-resized`: the running copy has the old size. */
+export const staticLocalResized: Hazard = {
+  codes: ['static-local-resized'],
+  find: (input) =>
+    input.diff.data
+      .filter((data) => data.staticLocal && judgeData(input, data) === 'size')
+      .map((data) =>
+        finding({
+          code: 'static-local-resized',
+          severity: 'blocker',
+          symbol: data.name,
+          at: data.at,
+          message: `The static variable ${dataName(data)} went from ${data.baseSize} to ${data.nextSize} bytes. The running copy keeps its size and its value: patched code would reach past its end or misread it. Give the new variable a new name (it then starts with its initial value), or keep the size.`,
+          evidence: { baseSize: data.baseSize, nextSize: data.nextSize, ...(data.scope && { function: data.scope }) },
+          related: oldPlace(input, data),
+          fixes: revertHunk(data.at, data.name),
+        }),
+      ),
+};
