@@ -22,7 +22,8 @@ function say(text) {
 async function livepatch(args, expected = 0) {
   console.log(`${green('$')} livepatch ${args.map((arg) => arg.replace(`${folder}/`, '')).join(' ')}`);
   const result = await run(process.execPath, [cli, ...args], { cwd: folder, seconds: 60, show: true });
-  if (result.code !== expected) throw new Error(`livepatch ${args[0]} ended with status ${result.code}, expected ${expected}`);
+  if (result.code !== expected)
+    throw new Error(`livepatch ${args[0]} ended with status ${result.code}, expected ${expected}`);
   return result.stdout;
 }
 
@@ -74,7 +75,10 @@ async function demo() {
   await settle(200);
   const patched = await showBoard();
   expect(boardIsFixed(patched), 'the same process now shows the real change');
-  expect(ticksOf(patched) > ticksOf(before), `it was not restarted: ${ticksOf(before)} ticks before, ${ticksOf(patched)} now`);
+  expect(
+    ticksOf(patched) > ticksOf(before),
+    `it was not restarted: ${ticksOf(before)} ticks before, ${ticksOf(patched)} now`,
+  );
   await livepatch(['status', '--pid', String(ticker.pid)]);
 
   say('And take it out again');

@@ -22,7 +22,18 @@ export async function prepareWorkspace(folder, { fresh = true } = {}) {
     await git('init', '-q');
     await git('add', '.');
     // An identity for this one commit: the user's own may not be set, and must not be needed.
-    await git('-c', 'user.name=livepatch', '-c', 'user.email=livepatch@localhost', '-c', 'commit.gpgsign=false', 'commit', '-q', '-m', 'What runs');
+    await git(
+      '-c',
+      'user.name=livepatch',
+      '-c',
+      'user.email=livepatch@localhost',
+      '-c',
+      'commit.gpgsign=false',
+      'commit',
+      '-q',
+      '-m',
+      'What runs',
+    );
     await must('make', ['-s'], { cwd: folder, seconds: 120 });
   } else if (!existsSync(join(folder, 'build', 'ticker'))) await must('make', ['-s'], { cwd: folder, seconds: 120 });
   return { kept };
@@ -54,7 +65,10 @@ export function edit(folder, file, from, to) {
   const path = join(folder, file);
   const text = readFileSync(path, 'utf8');
   if (text.split(from).length !== 2) throw new Error(`${file} does not hold this once: ${from}`);
-  writeFileSync(path, text.replace(from, () => to));
+  writeFileSync(
+    path,
+    text.replace(from, () => to),
+  );
 }
 
 /** The edit that the example's README asks for: the board's change column comes out right. */
@@ -65,4 +79,5 @@ export const theFix = {
 };
 
 /** True where a board shows a change other than zero, which the unpatched program never does. */
-export const boardIsFixed = (board) => [...board.matchAll(/[+-]\d+\.\d\d %/g)].some(([text]) => !/^[+-]0\.00 %$/.test(text));
+export const boardIsFixed = (board) =>
+  [...board.matchAll(/[+-]\d+\.\d\d %/g)].some(([text]) => !/^[+-]0\.00 %$/.test(text));

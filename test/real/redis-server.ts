@@ -1,0 +1,140 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { RedisTree } from './redis-tree.ts';
+import { RedisClient } from './resp.ts';
+
+/** A port of loopback that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as { port: number };
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+/** A running redis-server with four I/O threads. */
+export interface RedisServer {
+  readonly pid: number;
+  readonly port: number;
+  readonly alive: () => boolean;
+  readonly connect: () => RedisClient;
+  readonly stop: () => Promise<void>;
+}
+
+/** Starts a server on a free port, without persistence, and waits until it answers. */
+export async function startServer(tree: RedisTree): Promise<RedisServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'lpa-redis-'));
+  const port = await freePort();
+  const settings = {
+    port: String(port),
+    bind: '127.0.0.1',
+    dir: folder,
+    save: '',
+    appendonly: 'no',
+    'io-threads': '4',
+    'io-threads-do-reads': 'yes',
+    'enable-debug-command': 'yes',
+    // A crash must end the server, not keep it busy with a memory test.
+    'crash-memcheck-enabled': 'no',
+  };
+  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+  const child = spawn(tree.server, args, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
+  const gone = once(child, 'exit');
+  const alive = () => child.exitCode === null && child.signalCode === null;
+  const stop = async () => {
+    if (alive()) child.kill('SIGKILL');
+    await gone;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const client = new RedisClient(port);
+    const answer = await client.call('PING').catch(() => undefined);
+    client.close();
+    if (answer === 'PONG') return { pid: child.pid!, port, alive, connect: () => new RedisClient(port), stop };
+    if (!alive()) break;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await stop();
+  throw new Error('redis-server did not answer within 5 s');
+}
+
+/** Load on a server: redis-benchmark in a loop, and a client of our own that checks every single answer. */
+export interface Load {
+  /** Ends the load and says what it saw. */
+  readonly finish: () => Promise<{ readonly requests: number; readonly failures: string[] }>;
+}
+
+/** Starts the load and returns once the first answers are in. */
+export async function startLoad(tree: RedisTree, server: RedisServer): Promise<Load> {
+  let stopping = false;
+  let requests = 0;
+  const failures: string[] = [];
+
+  const benchmark = async () => {
+    while (!stopping) {
+      const args = [
+        '-h',
+        '127.0.0.1',
+        '-p',
+        String(server.port),
+        '-c',
+        '32',
+        '-n',
+        '40000',
+        '-P',
+        '4',
+        '-q',
+        '--csv',
+        '-t',
+        'ping_mbulk,set,get,incr,lpush,lpop,sadd,hset,mset',
+      ];
+      const child: ChildProcess = spawn(tree.benchmark, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+      let output = '';
+      child.stdout?.on('data', (text) => (output += text));
+      child.stderr?.on('data', (text) => (output += text));
+      const timer = setInterval(() => stopping && child.kill('SIGTERM'), 20);
+      const [code] = await once(child, 'close');
+      clearInterval(timer);
+      requests += [...output.matchAll(/^"[A-Z][^\n]*","\d/gm)].length * 40_000;
+      const complaint = /error|refused|reset|lost|closed/i.exec(output);
+      // Killed by us at the end: its status says nothing then, its words still do.
+      if ((code !== 0 && !stopping) || complaint)
+        failures.push(`redis-benchmark: status ${code}: ${output.slice(-400)}`);
+      if (!server.alive()) return;
+    }
+  };
+
+  const watcher = async () => {
+    const client = server.connect();
+    try {
+      for (let i = 0; !stopping; i++) {
+        const value = `value ${i}`;
+        const set = await client.call('SET', 'watched', value);
+        const get = await client.call('GET', 'watched');
+        const lua = i % 8 === 0 ? await client.call('EVAL', `return ${i} + 1`, '0') : i + 1;
+        requests += 3;
+        if (set !== 'OK' || get !== value || lua !== i + 1)
+          failures.push(`wrong answer: ${JSON.stringify([set, get, lua])}`);
+      }
+    } catch (error) {
+      failures.push(`watcher: ${(error as Error).message}`);
+    } finally {
+      client.close();
+    }
+  };
+
+  const all = Promise.all([benchmark(), watcher()]);
+  for (let i = 0; i < 200 && requests < 100; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  return {
+    async finish() {
+      stopping = true;
+      await all;
+      return { requests, failures };
+    },
+  };
+}
