@@ -1,0 +1,70 @@
+// `livepatch diff` on a pair of sqlite3 objects, against `objdump -dr` of both: wall time and peak memory.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { repository } from '../scripts/lib/install.mjs';
+import { run } from '../scripts/lib/run.mjs';
+import { keep, median, round, timed } from './lib/measure.mjs';
+import { sqlitePair } from './lib/sqlite.mjs';
+
+const LIMIT = { ratio: 0.5, peakMiB: 300 };
+
+export async function bench({ say, rounds = 7 }) {
+  const pair = await sqlitePair(say);
+  const cli = join(repository, 'dist', 'cli.cjs');
+  const folder = mkdtempSync(join(tmpdir(), 'lpa-bench-'));
+  try {
+    const sink = (program, args, env) => run(program, args, { seconds: 120, env: { ...process.env, ...env } });
+    const diff = async () => {
+      const result = await sink(process.execPath, [cli, 'diff', pair.base, pair.next, '--json']);
+      const report = JSON.parse(result.stdout);
+      if (!report.functions.some((change) => /StrIHash/.test(JSON.stringify(change))))
+        throw new Error('the edit was not found: nothing to measure');
+    };
+    const objdump = async () => {
+      for (const object of [pair.base, pair.next]) {
+        const result = await run('sh', ['-c', 'exec objdump -dr "$1" > /dev/null', 'sh', object], { seconds: 120 });
+        if (result.code !== 0) throw new Error(`objdump: ${result.stderr}`);
+      }
+    };
+    await diff(); // Files into the page cache, and V8's code cache where there is one: as in daily use.
+    const samples = { diff: [], objdump: [] };
+    for (let i = 0; i < rounds; i++) {
+      samples.diff.push(await timed(diff));
+      samples.objdump.push(await timed(objdump));
+      say(
+        `round ${i + 1} of ${rounds}: ${Math.round(samples.diff[i])} ms against ${Math.round(samples.objdump[i])} ms`,
+      );
+    }
+    const file = join(folder, 'rss');
+    writeFileSync(file, '');
+    await sink(
+      process.execPath,
+      ['--require', join(repository, 'bench', 'lib', 'rss.cjs'), cli, 'diff', pair.base, pair.next, '--json'],
+      { LPA_RSS_FILE: file },
+    );
+    const peakMiB = Number(readFileSync(file, 'utf8')) / 1024;
+    const ratio = median(samples.diff) / median(samples.objdump);
+    const ok = ratio <= LIMIT.ratio && peakMiB > 0 && peakMiB <= LIMIT.peakMiB;
+    const result = {
+      what: `livepatch diff of two sqlite3 objects (${pair.version}) against objdump -dr of both`,
+      limit: LIMIT,
+      ratio: round(ratio),
+      peakMiB: round(peakMiB, 1),
+      milliseconds: { diff: samples.diff.map((t) => round(t, 0)), objdump: samples.objdump.map((t) => round(t, 0)) },
+      ok,
+    };
+    keep('diff', result);
+    return [
+      { name: 'diff: wall time / objdump -dr', value: result.ratio, limit: LIMIT.ratio, ok: ratio <= LIMIT.ratio },
+      {
+        name: 'diff: peak memory, MiB',
+        value: result.peakMiB,
+        limit: LIMIT.peakMiB,
+        ok: peakMiB > 0 && peakMiB <= LIMIT.peakMiB,
+      },
+    ];
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
