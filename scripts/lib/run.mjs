@@ -2,9 +2,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 
 const running = new Set();
+const cleanups = new Set();
 let hooked = false;
+let ending = false;
 
-/** Kills what is still running when the script itself is told to stop. */
+/** Kills what is still running when the script itself is told to stop; work that must be undone first gets five seconds. */
 function hook() {
   if (hooked) return;
   hooked = true;
@@ -14,8 +16,20 @@ function hook() {
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ]) {
-    process.on(signal, () => process.exit(code));
+    process.on(signal, async () => {
+      if (ending) process.exit(code);
+      ending = true;
+      const undone = Promise.allSettled([...cleanups].map((cleanup) => cleanup()));
+      await Promise.race([undone, new Promise((resolve) => setTimeout(resolve, 5000))]);
+      process.exit(code);
+    });
   }
+}
+
+/** Has `cleanup` run when the script is interrupted (Ctrl-C, a closed terminal, kill). */
+export function whenInterrupted(cleanup) {
+  hook();
+  cleanups.add(cleanup);
 }
 
 function killTree(child, signal = 'SIGKILL') {
