@@ -1,33 +1,48 @@
-// Bundles the three programs (extension, language server, command line) into dist/, with the wasm that they load beside them.
-import { copyFileSync, mkdirSync } from 'node:fs';
+// Bundles the three programs (extension, language server, command line) into dist/, with the wasm and the native helper that
+// they load beside them.
+import { chmodSync, copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const root = import.meta.dirname;
-mkdirSync(`${root}/dist`, { recursive: true });
 
-/** Options that all three bundles share: CommonJS, since the extension host and the language client load it so. */
-const common = {
+/** Options that all bundles share: CommonJS, since the extension host and the language client load it so. */
+export const common = {
   bundle: true,
   platform: 'node',
   target: 'node20',
   format: 'cjs',
   sourcemap: process.argv.includes('--sourcemap'),
   minify: process.argv.includes('--minify'),
-  // capstone-wasm's ES module build uses import.meta.url, which is empty in a CommonJS bundle.
+  // Its ES module build uses import.meta.url, which is empty in a CommonJS bundle.
   alias: { 'capstone-wasm': `${root}/node_modules/capstone-wasm/dist/index.cjs` },
   define: { 'import.meta.dirname': '__dirname' },
   logLevel: 'warning',
   absWorkingDir: root,
 };
 
-await Promise.all([
-  build({ ...common, entryPoints: ['client/src/extension.ts'], outfile: 'dist/extension.cjs', external: ['vscode'] }),
-  build({ ...common, entryPoints: ['server/src/main.ts'], outfile: 'dist/server.cjs' }),
-  build({
+/** The programs that are shipped. */
+export const bundles = [
+  { ...common, entryPoints: ['client/src/extension.ts'], outfile: 'dist/extension.cjs', external: ['vscode'] },
+  { ...common, entryPoints: ['server/src/main.ts'], outfile: 'dist/server.cjs' },
+  {
     ...common,
     entryPoints: ['server/src/cli.ts'],
     outfile: 'dist/cli.cjs',
     banner: { js: '#!/usr/bin/env node' },
-  }),
-]);
-copyFileSync('node_modules/capstone-wasm/dist/capstone.wasm', 'dist/capstone.wasm');
+  },
+];
+
+/** Copies a file into place at once, so that a running program never sees half of it. */
+function place(from, to, mode) {
+  copyFileSync(from, `${to}.new`);
+  chmodSync(`${to}.new`, mode);
+  renameSync(`${to}.new`, to);
+}
+
+if (process.argv[1] === import.meta.filename) {
+  mkdirSync(`${root}/dist`, { recursive: true });
+  await Promise.all(bundles.map((options) => build(options)));
+  place(`${root}/node_modules/capstone-wasm/dist/capstone.wasm`, `${root}/dist/capstone.wasm`, 0o644);
+  const helper = `${root}/server/native/build/livepatch-helper`;
+  if (existsSync(helper)) place(helper, `${root}/dist/livepatch-helper`, 0o755);
+}
