@@ -64,6 +64,8 @@ export interface DwarfType {
   readonly variadic: boolean;
   /** base: DW_ATE_* encoding (boolean 2, float 4, signed 5, signed_char 6, unsigned 7, unsigned_char 8, ...). */
   readonly encoding?: number;
+  /** array: a SIMD vector (`__attribute__((vector_size))`). */
+  readonly vector?: boolean;
   readonly at?: SourceLocation;
 }
 
@@ -93,16 +95,17 @@ export interface DwarfFunction {
   /** Assembler name where it differs (DW_AT_linkage_name). */
   readonly linkageName?: string;
   readonly decl?: SourceLocation;
-  /** Last line of the body, where the line table tells; else undefined. */
-  readonly endLine?: number;
+  /** Last line of the body, where the line table tells; else undefined. Computed at the first look. */
+  readonly endLine?: number | undefined;
   readonly external: boolean;
   readonly ranges: readonly CodeRange[];
   readonly returnType: TypeRef;
   readonly parameters: readonly { readonly name: string; readonly type: TypeRef }[];
   readonly variadic: boolean;
   readonly noreturn: boolean;
+  /** In the order of the debug information: outer calls before the inner ones. Read at the first look. */
   readonly inlined: readonly InlinedCall[];
-  /** Local variables of automatic storage and parameters, nested blocks and inlined bodies included: their types. */
+  /** Local variables of automatic storage and parameters, nested blocks and inlined bodies included: their types, each once. Read at the first look. */
   readonly localTypes: readonly TypeRef[];
 }
 
@@ -134,7 +137,10 @@ export interface DwarfVariable {
   readonly place?: { readonly section: number; readonly offset: number };
 }
 
-/** One row of the line table for a section. Sorted by offset; the row holds until the next row's offset. */
+/**
+ * One row of the line table for a section. Sorted by offset, one for each offset; the row holds until the next row's
+ * offset. Line 0 (with an empty file) = code that belongs to no line, or the end of what the table covers.
+ */
 export interface LineRow {
   readonly offset: number;
   readonly file: string;
@@ -164,5 +170,6 @@ export interface DwarfInfo {
   readonly variables: readonly DwarfVariable[];
   /** Line rows of a code section, sorted by offset. Parsed at the first call. */
   linesOf(section: number): readonly LineRow[];
+  /** Grows as lazily read parts turn out to be damaged. */
   readonly problems: readonly Problem[];
 }

@@ -87,6 +87,17 @@ export interface Note {
   readonly section: string;
 }
 
+/** A section group (gABI 4.1, "Section Groups"). */
+export interface SectionGroup {
+  /** Index of the SHT_GROUP section. */
+  readonly section: number;
+  readonly comdat: boolean;
+  /** Name of the symbol that identifies the group. */
+  readonly signature: string;
+  /** Indices of the member sections. */
+  readonly members: readonly number[];
+}
+
 /** A parsed ELF64 file, relocatable or linked. */
 export interface ElfFile {
   readonly kind: 'rel' | 'exec' | 'dyn' | 'core' | 'other';
@@ -101,8 +112,14 @@ export interface ElfFile {
   readonly symbols: readonly ElfSymbol[];
   /** `.dynsym`, in file order. */
   readonly dynamicSymbols: readonly ElfSymbol[];
+  /** Section groups, COMDAT and others. */
+  readonly groups: readonly SectionGroup[];
   /** Relocations that apply to the section of this index, sorted by offset (ties in file order); empty where none. Cached. */
   relocationsOf(section: number): readonly Relocation[];
+  /** The SHT_RELA and SHT_REL sections behind `relocationsOf`, in file order. */
+  relocationTablesOf(section: number): readonly Section[];
+  /** Sections of this name, in file order. */
+  sectionsNamed(name: string): readonly Section[];
   /** All of .rela.dyn and .rela.plt. */
   readonly dynamicRelocations: readonly DynamicRelocation[];
   readonly notes: readonly Note[];
@@ -111,5 +128,6 @@ export interface ElfFile {
   /** DT_NEEDED names and DT_SONAME. */
   readonly needed: readonly string[];
   readonly soname: string | undefined;
+  /** Grows as lazily read parts (symbols, relocations, notes, compressed sections) turn out to be damaged. */
   readonly problems: readonly Problem[];
 }
