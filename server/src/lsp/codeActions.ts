@@ -1,8 +1,14 @@
-import { type CodeAction, CodeActionKind, type Command, type Diagnostic, type TextEdit } from 'vscode-languageserver/node';
+import {
+  type CodeAction,
+  CodeActionKind,
+  type Command,
+  type Diagnostic,
+  type TextEdit,
+} from 'vscode-languageserver/node';
 import type { SourceHunk } from '../core/diff/types.ts';
 import type { Fix } from '../core/findings/types.ts';
 import { clientCommands } from '../protocol.ts';
-import { hunksOf } from '../shell/hunks.ts';
+import { diffLines } from '../shell/lineDiff.ts';
 import { type DiagnosticData, SOURCE } from './diagnostics.ts';
 import { pathOf, uriOf } from './documents.ts';
 import type { Model } from './model.ts';
@@ -12,7 +18,8 @@ interface Pending {
   readonly revert: { readonly uri: string; readonly line: number };
 }
 
-const text = (value: string | number | undefined, fallback: string): string => (value === undefined ? fallback : String(value));
+const text = (value: string | number | undefined, fallback: string): string =>
+  value === undefined ? fallback : String(value);
 
 /** Inserts `text` as whole lines in front of a line (from 1), or at a column of it. */
 function insertion(model: Model, fix: Fix): CodeAction['edit'] | undefined {
@@ -28,7 +35,10 @@ function ofFix(model: Model, fix: Fix, data: DiagnosticData, uri: string, line: 
   const run = (command: string, argument: unknown): Command => ({ title: fix.title, command, arguments: [argument] });
   switch (fix.kind) {
     case 'leave-out':
-      return { title: fix.title, command: run(clientCommands.leaveOut, { name: text(fix.data.function ?? fix.data.name, data.symbol) }) };
+      return {
+        title: fix.title,
+        command: run(clientCommands.leaveOut, { name: text(fix.data.function ?? fix.data.name, data.symbol) }),
+      };
     case 'open-docs':
       return { title: fix.title, command: run(clientCommands.openDocs, { code: text(fix.data.code, data.code) }) };
     case 'insert-text': {
@@ -54,13 +64,20 @@ function ofDiagnostic(model: Model, diagnostic: Diagnostic, uri: string): CodeAc
   const line = diagnostic.range.start.line;
   const actions = data.fixes.flatMap((fix) => ofFix(model, fix, data, uri, line) ?? []);
   const has = (kind: Fix['kind']): boolean => data.fixes.some((fix) => fix.kind === kind);
-  if (!has('revert-hunk')) actions.push({ title: 'Undo this edit (back to the baseline)', data: { revert: { uri, line } } satisfies Pending });
+  if (!has('revert-hunk'))
+    actions.push({ title: 'Undo this edit (back to the baseline)', data: { revert: { uri, line } } satisfies Pending });
   if (data.severity === 'blocker') {
     const argument = { code: data.code, symbol: data.symbol, message: data.message };
     actions.push(
       data.overridden
-        ? { title: `Withdraw the override of ${data.code}`, command: { title: 'Withdraw', command: clientCommands.dropOverride, arguments: [argument] } }
-        : { title: `Override ${data.code} with a written reason…`, command: { title: 'Override', command: clientCommands.override, arguments: [argument] } },
+        ? {
+            title: `Withdraw the override of ${data.code}`,
+            command: { title: 'Withdraw', command: clientCommands.dropOverride, arguments: [argument] },
+          }
+        : {
+            title: `Override ${data.code} with a written reason…`,
+            command: { title: 'Override', command: clientCommands.override, arguments: [argument] },
+          },
     );
   }
   if (!has('open-docs')) {
@@ -99,7 +116,8 @@ export async function resolveCodeAction(model: Model, action: CodeAction): Promi
   const [base, now] = [await model.session.baseText(path), model.documents.text(path)];
   if (base === undefined || now === undefined) return action;
   const line = pending.line + 1;
-  const hunk = hunksOf(base, now).find((each) => line >= each.nextStart && line < each.nextStart + Math.max(1, each.nextCount));
+  const hunk = diffLines(base, now).find(
+    (each) => line >= each.nextStart && line < each.nextStart + Math.max(1, each.nextCount),
+  );
   return hunk ? { ...action, edit: { changes: { [pending.uri]: [undoHunk(base, now, hunk)] } } } : action;
 }
-

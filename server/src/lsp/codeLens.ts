@@ -10,13 +10,17 @@ export function codeLenses(model: Model, path: string): CodeLens[] {
       if (change.at?.file !== path || change.status === 'removed') continue;
       const range = model.range(state, change.at, change.name);
       const { baseInstructions: before, nextInstructions: after } = change;
-      const size = change.status === 'new' ? `new function: ${after} instructions` : `machine code changed: ${before} → ${after} instructions`;
+      const size =
+        change.status === 'new'
+          ? `new function: ${after} instructions`
+          : `machine code changed: ${before} → ${after} instructions`;
       const clone = change.parent ? `${change.name}: ` : '';
       const out = change.lineOnly ? ' (line numbers only, left out)' : model.isLeftOut(change) ? ' (left out)' : '';
       const review = { command: clientCommands.review, arguments: [{ unit: state.unit.id, name: change.name }] };
       lenses.push({ range, command: { title: `${clone}${size}${out}${state.stale ? ' (stale)' : ''}`, ...review } });
       lenses.push({ range, command: { title: 'Review', ...review } });
-      if (!model.isLeftOut(change)) lenses.push({ range, command: { title: 'Build patch', command: clientCommands.build } });
+      if (!model.isLeftOut(change))
+        lenses.push({ range, command: { title: 'Build patch', command: clientCommands.build } });
     }
   }
   return lenses;

@@ -39,7 +39,9 @@ function ofFinding(model: Model, state: UnitState, finding: Finding): { path: st
   const range = at?.file ? model.range(state, at, sourceWord(finding.symbol)) : model.rangeIn(path, 0);
   const reason = finding.severity === 'blocker' ? model.overrideOf(finding) : undefined;
   const related = finding.related.flatMap((each): DiagnosticRelatedInformation[] =>
-    each.at?.file ? [{ location: { uri: uriOf(each.at.file), range: model.range(state, each.at) }, message: each.message }] : [],
+    each.at?.file
+      ? [{ location: { uri: uriOf(each.at.file), range: model.range(state, each.at) }, message: each.message }]
+      : [],
   );
   const loose = finding.related.filter((each) => !each.at?.file).map((each) => each.message);
   const data: DiagnosticData = {
@@ -77,7 +79,10 @@ function functionPlace(state: UnitState, symbol: string) {
 }
 
 /** The compiler's errors and warnings; notes are related information of the message before them. */
-function* ofCompiler(model: Model, errors: readonly CompileError[]): Generator<{ path: string; diagnostic: Diagnostic }> {
+function* ofCompiler(
+  model: Model,
+  errors: readonly CompileError[],
+): Generator<{ path: string; diagnostic: Diagnostic }> {
   for (let index = 0; index < errors.length; index++) {
     const error = errors[index]!;
     if (error.severity === 'note' && index > 0) continue;
@@ -122,8 +127,8 @@ function ofFailure(model: Model, state: UnitState): { path: string; diagnostic: 
 export function diagnosticsOf(model: Model): Map<string, Diagnostic[]> {
   const byFile = new Map<string, Map<string, Diagnostic>>();
   const add = ({ path, diagnostic }: { path: string; diagnostic: Diagnostic }): void => {
-    let list = byFile.get(path);
-    if (!list) byFile.set(path, (list = new Map()));
+    const list = byFile.get(path) ?? new Map<string, Diagnostic>();
+    byFile.set(path, list);
     const { start } = diagnostic.range;
     const key = `${start.line} ${start.character} ${diagnostic.code} ${diagnostic.message}`;
     if (!list.has(key)) list.set(key, diagnostic);

@@ -116,7 +116,10 @@ export class Documents {
     const since = then?.get(path) ?? 0;
     for (const edit of this.#open.get(path)?.edits ?? []) {
       if (edit.at <= since || now < edit.start) continue;
-      now = now >= edit.start + edit.removed ? now + edit.added - edit.removed : Math.min(now, edit.start + Math.max(0, edit.added - 1));
+      now =
+        now >= edit.start + edit.removed
+          ? now + edit.added - edit.removed
+          : Math.min(now, edit.start + Math.max(0, edit.added - 1));
     }
     return now;
   }

@@ -27,7 +27,8 @@ export function inlayHints(model: Model, path: string, within: Range): InlayHint
     for (const type of state.result?.diff.types ?? [])
       for (const member of type.members) {
         const at = member.next?.at ?? member.at;
-        if (at?.file === path && member.what !== 'removed') add(model.range(state, at, member.path.split('.').pop()), memberText(member));
+        if (at?.file === path && member.what !== 'removed')
+          add(model.range(state, at, member.path.split('.').pop()), memberText(member));
       }
   }
   const seen = new Set<string>();

@@ -72,7 +72,9 @@ export class Model {
 
   /** Units with a result that were built from this file. */
   unitsWith(path: string): UnitState[] {
-    return this.units.filter((state) => state.result && (state.unit.command.file === path || state.dependencies.includes(path)));
+    return this.units.filter(
+      (state) => state.result && (state.unit.command.file === path || state.dependencies.includes(path)),
+    );
   }
 
   /**
@@ -104,7 +106,13 @@ export class Model {
   place(state: UnitState, at: SourceLocation | undefined, word?: string): Place | undefined {
     if (!at?.file) return undefined;
     const { start, end } = this.range(state, at, word);
-    return { uri: uriOf(at.file), line: start.line, character: start.character, endLine: end.line, endCharacter: end.character };
+    return {
+      uri: uriOf(at.file),
+      line: start.line,
+      character: start.character,
+      endLine: end.line,
+      endCharacter: end.character,
+    };
   }
 
   isLeftOut(change: FunctionChange): boolean {
@@ -140,7 +148,10 @@ export class Model {
     return fingerprint;
   }
 
-  find(unit: string, name: string): { readonly state: UnitState; readonly result: Result; readonly change: FunctionChange } | undefined {
+  find(
+    unit: string,
+    name: string,
+  ): { readonly state: UnitState; readonly result: Result; readonly change: FunctionChange } | undefined {
     const state = this.units.find((each) => each.unit.id === unit);
     const change = state?.result?.diff.functions.find((each) => each.name === name);
     return state?.result && change ? { state, result: state.result, change } : undefined;
@@ -165,7 +176,10 @@ export function wordAt(text: string, word: string, from: number): number | undef
 }
 
 /** The identifier at a column, with its start. */
-export function identifierAt(text: string, column: number): { readonly name: string; readonly start: number } | undefined {
+export function identifierAt(
+  text: string,
+  column: number,
+): { readonly name: string; readonly start: number } | undefined {
   for (const match of text.matchAll(/[A-Za-z_]\w*/g))
     if (match.index <= column && column <= match.index + match[0].length) return { name: match[0], start: match.index };
   return undefined;

@@ -1,47 +1,17 @@
 import { createHash } from 'node:crypto';
-import type { FunctionChange, ObjectDiff, Reason, SourceEdits } from '../core/diff/types.ts';
+import type { FunctionChange, ObjectDiff, SourceEdits } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
+import { reasonText } from '../core/render/hover.ts';
 import type { ChangedLine, FindingItem, FunctionItem, PatchState, UnitItem } from '../protocol.ts';
 import type { UnitState } from '../shell/types.ts';
 import { uriOf } from './documents.ts';
 import { type Model, plainName } from './model.ts';
 
-/** Why a function is in the patch, in words. */
-export function reasonText({ kind, detail }: Reason): string {
-  const about = detail === '' ? '' : `: ${detail}`;
-  switch (kind) {
-    case 'own-edit':
-      return 'it was edited';
-    case 'inlined-callee':
-      return `an inlined function changed${about}`;
-    case 'header-type':
-      return `a type changed${about}`;
-    case 'macro':
-      return `a macro changed${about}`;
-    case 'constant':
-      return `a constant changed${about}`;
-    case 'string':
-      return `a string changed${about}`;
-    case 'callee':
-      return `it calls another function${about}`;
-    case 'data':
-      return `it uses other data${about}`;
-    case 'clone':
-      return `the compiler cloned it otherwise${about}`;
-    case 'line-only':
-      return 'only line numbers differ (__LINE__)';
-    case 'compiler-noise':
-      return `the compiler chose other instructions${about}`;
-    case 'new':
-      return 'it is new';
-    case 'removed':
-      return 'it was removed';
-  }
-}
-
 /** True where a hunk of the edits holds this line of the next source. */
 export function isEdited(edits: SourceEdits | undefined, at: SourceLocation): boolean {
-  return (edits?.get(at.file) ?? []).some((hunk) => at.line >= hunk.nextStart && at.line < hunk.nextStart + Math.max(1, hunk.nextCount));
+  return (edits?.get(at.file) ?? []).some(
+    (hunk) => at.line >= hunk.nextStart && at.line < hunk.nextStart + Math.max(1, hunk.nextCount),
+  );
 }
 
 function changedLines(model: Model, state: UnitState, change: FunctionChange): ChangedLine[] {
@@ -56,7 +26,12 @@ function changedLines(model: Model, state: UnitState, change: FunctionChange): C
   return [...lines.values()];
 }
 
-function functionItem(model: Model, state: UnitState, result: NonNullable<UnitState['result']>, change: FunctionChange): FunctionItem {
+function functionItem(
+  model: Model,
+  state: UnitState,
+  result: NonNullable<UnitState['result']>,
+  change: FunctionChange,
+): FunctionItem {
   const place = model.place(state, change.at, plainName(change.name));
   return {
     unit: state.unit.id,
@@ -66,7 +41,7 @@ function functionItem(model: Model, state: UnitState, result: NonNullable<UnitSt
     nextSize: change.nextSize,
     baseInstructions: change.baseInstructions,
     nextInstructions: change.nextInstructions,
-    reasons: change.reasons.map(reasonText),
+    reasons: change.reasons.map((reason) => reasonText(reason).replaceAll('`', '')),
     lineOnly: change.lineOnly,
     ...(place ? { place } : {}),
     changedLines: changedLines(model, state, change),

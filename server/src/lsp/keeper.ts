@@ -1,0 +1,305 @@
+import { basename, extname } from 'node:path';
+import type { Connection, Diagnostic } from 'vscode-languageserver/node';
+import {
+  type Choices,
+  log as logMessage,
+  type PatchState,
+  type ServerOptions,
+  type ServerSettings,
+  stateChanged,
+} from '../protocol.ts';
+import type { SessionApi, SessionEvent } from '../session-types.ts';
+import type { Config } from '../shell/types.ts';
+import { diagnosticsOf } from './diagnostics.ts';
+import { Documents, fileText, pathOf, uriOf } from './documents.ts';
+import { Model } from './model.ts';
+import { openSession } from './open.ts';
+import { patchState } from './state.ts';
+
+/** Milliseconds in which events are gathered before the views are told: a build sends several at once. */
+const GATHER = 25;
+const C_SOURCE = new Set(['.c']);
+
+/**
+ * Keeps the session of the workspace folder alive and in step with the editor: tells it of opened, changed and saved files, and
+ * tells the editor what came of it. A session is opened with the first C source, never in an untrusted folder, and anew when
+ * its configuration changes.
+ */
+export class Keeper {
+  readonly documents = new Documents();
+  readonly model = new Model(this.documents);
+  config: Config | undefined;
+  readonly #connection: Connection;
+  #root = '';
+  #trusted = false;
+  #cache: string | undefined;
+  #opening: Promise<SessionApi | undefined> | undefined;
+  #stopListening: (() => void) | undefined;
+  #progress: PatchState['progress'];
+  #configProblems: readonly string[] = [];
+  readonly #noCommand = new Map<string, string>();
+  readonly #pauses = new Map<string, NodeJS.Timeout>();
+  #published = new Map<string, string>();
+  #gathering: NodeJS.Timeout | undefined;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  configure(root: string | undefined, options: ServerOptions): void {
+    this.#root = root ?? '';
+    this.#trusted = options.trusted;
+    this.#cache = options.cache;
+    this.model.settings = options.settings;
+    this.model.choices = options.choices;
+    this.model.docs = options.docs;
+  }
+
+  start(): void {
+    this.#refresh();
+  }
+
+  /** A line for the output channel. */
+  say(level: 'trace' | 'info' | 'warn' | 'error', text: string): void {
+    void this.#connection.sendNotification(logMessage.method, { level, text });
+  }
+
+  /** The session, opened where it is not. Undefined where there is no folder, no trust, or no way to open it. */
+  session(): Promise<SessionApi | undefined> {
+    if (this.#root === '' || !this.#trusted) return Promise.resolve(undefined);
+    this.#opening ??= this.#open();
+    return this.#opening;
+  }
+
+  async #open(): Promise<SessionApi | undefined> {
+    try {
+      const { session, config, problems } = await openSession(this.#root, {
+        cache: this.#cache,
+        isTrusted: () => this.#trusted,
+      });
+      this.config = config;
+      this.#configProblems = problems;
+      this.model.session = session;
+      this.#stopListening = session?.on((event) => this.#heard(event));
+      for (const path of this.documents.paths()) this.#introduce(session, path);
+      this.#refresh();
+      return session;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.say('error', message);
+      this.#configProblems = [message];
+      this.#refresh();
+      return undefined;
+    }
+  }
+
+  /** Tells a session of a document that is open already, and of its unsaved text. */
+  #introduce(session: SessionApi | undefined, path: string): void {
+    if (!session) return;
+    session.open(path);
+    const text = this.documents.text(path);
+    if (text === undefined) return;
+    this.documents.hand(path, text);
+    if (text !== fileText(path) && this.model.settings.idlePause !== undefined) session.edited(path, text);
+  }
+
+  async stop(): Promise<void> {
+    for (const pause of this.#pauses.values()) clearTimeout(pause);
+    clearTimeout(this.#gathering);
+    this.#stopListening?.();
+    const opening = this.#opening;
+    this.#opening = undefined;
+    this.model.session = undefined;
+    this.model.reset();
+    await (await opening)?.dispose();
+  }
+
+  /** The configuration or the list of commands is another one: everything is opened anew. */
+  async #reopen(): Promise<void> {
+    await this.stop();
+    this.#noCommand.clear();
+    this.#progress = undefined;
+    if (this.documents.paths().some(isCSource)) await this.session();
+  }
+
+  #heard(event: SessionEvent): void {
+    switch (event.kind) {
+      case 'unit':
+        this.model.note(event.state);
+        break;
+      case 'progress':
+        this.#progress = { title: event.title, done: event.done, total: event.total };
+        break;
+      case 'progressEnd':
+        this.#progress = undefined;
+        break;
+      case 'noCommand':
+        this.#noCommand.set(event.file, event.message);
+        break;
+      case 'log':
+        this.say(event.level, event.text);
+        return;
+      case 'config':
+        this.#configProblems = event.problems;
+        break;
+    }
+    this.#refresh();
+  }
+
+  opened(uri: string, text: string): void {
+    const path = pathOf(uri);
+    if (!path) return;
+    this.documents.take(path, text);
+    void this.#withSession(path, (session) => this.#introduce(session, path));
+  }
+
+  /** Runs with the session; only a C source makes one come to be. */
+  async #withSession(path: string, work: (session: SessionApi) => void): Promise<void> {
+    if (!this.#opening && !isCSource(path)) return;
+    const fresh = !this.#opening;
+    const session = await this.session();
+    // A session that was opened just now has been told of every open document.
+    if (session && !(fresh && this.documents.isOpen(path))) work(session);
+  }
+
+  changed(uri: string, text: string): void {
+    const path = pathOf(uri);
+    if (!path || !this.documents.take(path, text)) return;
+    clearTimeout(this.#pauses.get(path));
+    const pause = this.model.settings.idlePause;
+    if (pause === undefined) return;
+    this.#pauses.set(
+      path,
+      setTimeout(() => {
+        this.#pauses.delete(path);
+        this.#hand(path);
+      }, pause),
+    );
+  }
+
+  /** Hands the buffer to the session, as text where it differs from the file. */
+  #hand(path: string): void {
+    const text = this.documents.text(path);
+    if (text === undefined || !this.documents.hand(path, text)) return;
+    const unsaved = text !== fileText(path);
+    void this.#withSession(path, (session) => session.edited(path, unsaved ? text : undefined));
+  }
+
+  saved(uri: string, text: string): void {
+    const path = pathOf(uri);
+    if (!path) return;
+    clearTimeout(this.#pauses.get(path));
+    this.#pauses.delete(path);
+    this.documents.take(path, text);
+    this.documents.hand(path, text);
+    void this.#withSession(path, (session) => session.saved(path));
+  }
+
+  closed(uri: string): void {
+    const path = pathOf(uri);
+    if (!path) return;
+    clearTimeout(this.#pauses.get(path));
+    this.#pauses.delete(path);
+    this.documents.close(path);
+    void this.#withSession(path, (session) => session.closed(path));
+  }
+
+  /** Files that changed on disk: by a checkout, another editor, or our own save (which is known already). */
+  filesChanged(uris: readonly string[]): void {
+    for (const uri of uris) {
+      const path = pathOf(uri);
+      if (!path) continue;
+      const name = basename(path);
+      if (name === 'livepatch.json' || name === 'compile_commands.json') {
+        void this.#reopen();
+        return;
+      }
+      if (!this.#opening) continue;
+      const text = fileText(path);
+      if (this.documents.isOpen(path) && text !== undefined && !this.documents.hand(path, text)) continue;
+      void this.#withSession(path, (session) => session.saved(path));
+    }
+  }
+
+  async checkNow(): Promise<PatchState> {
+    const session = await this.session();
+    for (const path of this.documents.paths()) {
+      const text = this.documents.text(path);
+      if (session && text !== undefined) {
+        this.documents.hand(path, text);
+        if (text === fileText(path)) session.saved(path);
+        else session.edited(path, text);
+      }
+    }
+    await session?.idle();
+    return this.state();
+  }
+
+  cancel(): void {
+    this.model.session?.cancel();
+  }
+
+  setChoices(choices: Choices): void {
+    this.model.choices = choices;
+    this.#refresh();
+  }
+
+  setSettings(settings: ServerSettings): void {
+    const lensesToo = JSON.stringify(settings) !== JSON.stringify(this.model.settings);
+    this.model.settings = settings;
+    if (lensesToo) this.#redraw();
+    this.#refresh();
+  }
+
+  setTrust(trusted: boolean): void {
+    this.#trusted = trusted;
+    if (!trusted) this.model.session?.cancel();
+    else if (this.documents.paths().some(isCSource)) void this.session();
+  }
+
+  state(): PatchState {
+    const missing = [...this.#noCommand.values()];
+    return patchState(this.model, this.#root, this.#progress, [...this.#configProblems, ...missing]);
+  }
+
+  /** Tells the editor, a moment from now, what there is to see. */
+  #refresh(): void {
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      try {
+        this.#publish();
+        void this.#connection.sendNotification(stateChanged.method, this.state());
+        this.#redraw();
+      } catch (error) {
+        this.say('error', `The views could not be updated: ${error instanceof Error ? error.stack : String(error)}`);
+      }
+    }, GATHER);
+  }
+
+  #redraw(): void {
+    void this.#connection.sendRequest('workspace/codeLens/refresh').catch(() => {});
+    if (this.model.settings.inlayHints) void this.#connection.languages.inlayHint.refresh().catch(() => {});
+  }
+
+  /** Sends diagnostics of the files where they differ from those that were sent before. */
+  #publish(): void {
+    const now = diagnosticsOf(this.model);
+    for (const [path, message] of this.#noCommand) {
+      if (!this.documents.isOpen(path)) continue;
+      const list: Diagnostic[] = now.get(path) ?? [];
+      list.push({ range: this.model.rangeIn(path, 0), severity: 3, code: 'no-command', source: 'livepatch', message });
+      now.set(path, list);
+    }
+    const next = new Map<string, string>();
+    for (const [path, diagnostics] of now) {
+      const text = JSON.stringify(diagnostics);
+      next.set(path, text);
+      if (this.#published.get(path) !== text) void this.#connection.sendDiagnostics({ uri: uriOf(path), diagnostics });
+    }
+    for (const path of this.#published.keys())
+      if (!next.has(path)) void this.#connection.sendDiagnostics({ uri: uriOf(path), diagnostics: [] });
+    this.#published = next;
+  }
+}
+
+const isCSource = (path: string): boolean => C_SOURCE.has(extname(path));
