@@ -51,4 +51,9 @@ export const commands: readonly CommandEntry[] = [
     summary: 'show or clear the cache of base objects',
     load: async () => (await import('./cache.ts')).command,
   },
+  {
+    name: 'vm',
+    summary: 'make and run virtual machines to try patches in',
+    load: async () => (await import('./vm.ts')).command,
+  },
 ];
