@@ -57,35 +57,35 @@ export function parseCompileCommands(text: string, origin: string): CommandList 
   const problems: string[] = [];
   entries.forEach((entry: Record<string, unknown>, index) => {
     const where = `${origin}, entry ${index}`;
-    if (typeof entry !== 'object' || entry === null || typeof entry['file'] !== 'string') {
+    if (typeof entry !== 'object' || entry === null || typeof entry.file !== 'string') {
       problems.push(`${where}: no \`file\``);
       return;
     }
     const folder = resolve(origin, '..');
-    const directory = typeof entry['directory'] === 'string' ? resolve(folder, entry['directory']) : folder;
-    const file = isAbsolute(entry['file']) ? entry['file'] : resolve(directory, entry['file']);
+    const directory = typeof entry.directory === 'string' ? resolve(folder, entry.directory) : folder;
+    const file = isAbsolute(entry.file) ? entry.file : resolve(directory, entry.file);
     let args: string[];
     let after: string[][] = [];
-    if (Array.isArray(entry['arguments']) && entry['arguments'].every((arg) => typeof arg === 'string')) {
-      args = entry['arguments'] as string[];
-    } else if (typeof entry['command'] === 'string') {
-      const split = commandsOf(entry['command'], directory);
+    if (Array.isArray(entry.arguments) && entry.arguments.every((arg) => typeof arg === 'string')) {
+      args = entry.arguments as string[];
+    } else if (typeof entry.command === 'string') {
+      const split = commandsOf(entry.command, directory);
       if (typeof split === 'string') {
-        problems.push(`${where} (${entry['file']}): the command ${split}`);
+        problems.push(`${where} (${entry.file}): the command ${split}`);
         return;
       }
       args = split.arguments;
       after = split.after;
     } else {
-      problems.push(`${where} (${entry['file']}): neither \`arguments\` nor \`command\``);
+      problems.push(`${where} (${entry.file}): neither \`arguments\` nor \`command\``);
       return;
     }
     if (args.length < 2) {
-      problems.push(`${where} (${entry['file']}): the command is empty`);
+      problems.push(`${where} (${entry.file}): the command is empty`);
       return;
     }
     const output =
-      typeof entry['output'] === 'string' ? resolve(directory, entry['output']) : outputOf(args, directory, file);
+      typeof entry.output === 'string' ? resolve(directory, entry.output) : outputOf(args, directory, file);
     commands.push({
       file: resolve(file),
       directory,

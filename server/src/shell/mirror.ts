@@ -30,6 +30,8 @@ export class Mirror implements PathMap {
   private readonly descend: (folder: string) => boolean;
   /** Mirrored folders, real paths. */
   private readonly trees: string[] = [];
+  /** Those of them that are mirrored down to the last folder. */
+  private readonly wholes: string[] = [];
   /** Other spellings (through symbolic links) of mirrored folders, with the mirror's own link for each. */
   private readonly aliases: { spelling: string; mirror: string }[] = [];
   private replacements = new Map<string, Replacement>();
@@ -47,9 +49,16 @@ export class Mirror implements PathMap {
     return new Mirror(await realpath(folder), descend);
   }
 
-  /** Adds a folder in the spelling that commands use. Folders inside a mirrored one are already there. */
-  async addTree(spelling: string): Promise<void> {
+  /**
+   * Adds a folder in the spelling that commands use. Folders inside a mirrored one are already there.
+   * @param whole every folder in it is mirrored, whatever `descend` says
+   */
+  async addTree(spelling: string, whole: boolean): Promise<void> {
     const real = await realpath(spelling).catch(() => spelling);
+    if (whole && !this.wholes.some((tree) => isWithin(real, tree))) {
+      this.wholes.push(real);
+      this.synced = false;
+    }
     if (!this.trees.some((tree) => isWithin(real, tree))) {
       this.trees.push(real);
       this.synced = false;
@@ -174,7 +183,11 @@ export class Mirror implements PathMap {
       if (this.replacements.has(path)) continue;
       if (entry.isDirectory()) {
         if (SKIPPED.has(entry.name) || isWithin(path, this.top)) continue;
-        if (!this.descend(path) && !this.holdsReplacement(path)) {
+        if (
+          !this.wholes.some((tree) => isWithin(path, tree) || isWithin(tree, path)) &&
+          !this.descend(path) &&
+          !this.holdsReplacement(path)
+        ) {
           await this.putLink(join(place, entry.name), path, old);
           continue;
         }

@@ -5,7 +5,7 @@ import { sha256 } from './hashes.ts';
 
 /** Folder of the cache: `$XDG_CACHE_HOME/livepatch-author`, `~/.cache/livepatch-author` (XDG Base Directory Specification). */
 export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
-  const base = environment['XDG_CACHE_HOME'];
+  const base = environment.XDG_CACHE_HOME;
   return join(base !== undefined && isAbsolute(base) ? base : join(homedir(), '.cache'), 'livepatch-author');
 }
 

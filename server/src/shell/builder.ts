@@ -1,0 +1,383 @@
+import { mkdir, readFile, realpath, rm } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { type Baseline, BaselineError } from './baseline.ts';
+import { compilerIndex, type PathMap, prepareCommand } from './commandLine.ts';
+import type { CompilerIdentity, Compilers } from './compiler.ts';
+import { parseDepfile } from './depfiles.ts';
+import { cleanLog } from './diagnostics.ts';
+import { diskFull, failureOf, isDiskFull } from './failures.ts';
+import { FileHashes, sha256 } from './hashes.ts';
+import { Mirror, type Replacement } from './mirror.ts';
+import { run } from './runner.ts';
+import { Semaphore } from './semaphore.ts';
+import type { ObjectStore, StoredSource } from './store.ts';
+import { quoteCommand } from './tokenize.ts';
+import type { BuildOutcome, CompileCommand, Config } from './types.ts';
+
+/** A build that went well. */
+export type Built = Extract<BuildOutcome, { kind: 'built' }>;
+
+/** An original object, with what it was made from. */
+export interface BaseObject extends Built {
+  readonly sources: readonly StoredSource[];
+}
+
+/** A build that did not go well. */
+export type Failure = Exclude<BuildOutcome, Built>;
+
+/** What the builder needs from the session. */
+export interface BuilderOptions {
+  readonly config: Config;
+  readonly baseline: Baseline;
+  readonly store: ObjectStore;
+  readonly compilers: Compilers;
+  /** Folder of this session, in the cache folder. */
+  readonly scratch: string;
+  readonly isTrusted: () => boolean;
+  /** The exact commands, for the output channel. */
+  readonly log: (level: 'trace' | 'info' | 'warn', text: string) => void;
+  /** Compilers that may run at once. 2 by default. */
+  readonly jobs?: number;
+}
+
+/** Variables that change what gcc and clang read or where they write besides the command line. */
+const READING = [
+  'CPATH',
+  'C_INCLUDE_PATH',
+  'GCC_EXEC_PREFIX',
+  'COMPILER_PATH',
+  'SOURCE_DATE_EPOCH',
+  'CCC_OVERRIDE_OPTIONS',
+];
+/** `__DATE__` and `__TIME__` must not differ between the two objects of a pair: 2000-01-01, unless the user's environment fixes it. */
+const FIXED_DATE = '946684800';
+
+/** Builds base and next objects in scratch space with the user's exact commands. */
+export class Builder {
+  readonly hashes = new FileHashes();
+  private readonly options: BuilderOptions;
+  private readonly slots: Semaphore;
+  private count = 0;
+  private base: Promise<Mirror> | undefined;
+  private overlay: Promise<Mirror> | undefined;
+
+  constructor(options: BuilderOptions) {
+    this.options = options;
+    this.slots = new Semaphore(options.jobs ?? 2);
+  }
+
+  private environment(directory: string): NodeJS.ProcessEnv {
+    const environment: NodeJS.ProcessEnv = {
+      ...process.env,
+      // gcc takes the compilation directory from PWD where that names the working directory.
+      PWD: directory,
+      LC_ALL: 'C',
+      TMPDIR: join(this.options.scratch, 'tmp'),
+      CCACHE_DISABLE: '1',
+      SOURCE_DATE_EPOCH: process.env.SOURCE_DATE_EPOCH ?? FIXED_DATE,
+    };
+    delete environment.DEPENDENCIES_OUTPUT;
+    delete environment.SUNPRO_DEPENDENCIES;
+    return environment;
+  }
+
+  /** Runs a command, and the steps that follow it, with the outputs in a scratch folder of its own. */
+  private async compile(
+    command: CompileCommand,
+    settings: {
+      readonly mirror?: PathMap & { unmap(text: string): string };
+      readonly extra?: readonly string[];
+      readonly priority?: number;
+    },
+    signal: AbortSignal | undefined,
+  ): Promise<Built | Failure> {
+    const { config, scratch, isTrusted, log } = this.options;
+    const folder = join(scratch, 'out', String(++this.count));
+    const object = join(
+      folder,
+      `${basename(command.output ?? command.file, extname(command.output ?? command.file))}.o`,
+    );
+    const depfile = `${object}.d`;
+    const prepared = prepareCommand(command, {
+      object,
+      depfile,
+      ...(settings.mirror ? { mirror: settings.mirror } : {}),
+      ...(settings.extra ? { extra: settings.extra } : {}),
+    });
+    if (typeof prepared === 'string') return { kind: 'failed', reason: 'unsupported', message: prepared, log: '' };
+    const back = { directory: command.directory, unmap: settings.mirror?.unmap ?? ((text: string) => text) };
+    const identity = this.identify(command);
+    const release = await this.slots.take(settings.priority ?? 0, signal);
+    if (!release) return { kind: 'cancelled' };
+    try {
+      await Promise.all([mkdir(folder, { recursive: true }), mkdir(join(scratch, 'tmp'), { recursive: true })]);
+      const logs: string[] = [];
+      let milliseconds = 0;
+      const after = (command.after ?? []).map((step) => step.map((word) => (word === '{object}' ? object : word)));
+      for (const [index, vector] of [prepared.arguments, ...after].entries()) {
+        const directory = index === 0 ? prepared.directory : command.directory;
+        log('info', `cd ${quoteCommand([directory])} && ${quoteCommand(vector)}`);
+        const result = await run({
+          arguments: vector,
+          directory,
+          environment: this.environment(directory),
+          timeout: config.compileTimeout * 1000,
+          signal,
+          isTrusted,
+        });
+        const failure = failureOf(result, vector, command.file, folder, back);
+        if (failure) return failure;
+        if (result.kind !== 'exited') return { kind: 'cancelled' };
+        milliseconds += result.milliseconds;
+        logs.push(cleanLog(result.stderr.toString(), back));
+      }
+      const [bytes, deps, compiler] = await Promise.all([
+        readFile(object).catch(() => undefined),
+        readFile(depfile, 'utf8').catch(() => ''),
+        identity,
+      ]);
+      if (!bytes) {
+        return {
+          kind: 'failed',
+          reason: 'other',
+          message: `The command of ${basename(command.file)} ended well but wrote no object: ${quoteCommand(prepared.arguments)}`,
+          log: logs.join(''),
+        };
+      }
+      return {
+        kind: 'built',
+        object: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+        dependencies: parseDepfile(deps, prepared.directory),
+        command: prepared.arguments.slice(0, -5),
+        compiler: compiler?.version ?? '',
+        log: logs.join(''),
+        milliseconds,
+        cached: false,
+      };
+    } catch (error) {
+      if (isDiskFull(error)) return diskFull(scratch, String(error));
+      return {
+        kind: 'failed',
+        reason: 'other',
+        message: `${basename(command.file)}: ${(error as Error).message}`,
+        log: '',
+      };
+    } finally {
+      release();
+      rm(folder, { recursive: true, force: true }).catch(() => {});
+    }
+  }
+
+  private identify(command: CompileCommand): Promise<CompilerIdentity | undefined> {
+    const program = command.arguments[compilerIndex(command.arguments)]!;
+    return this.options.compilers.identify(program, command.directory).catch(() => undefined);
+  }
+
+  /**
+   * Compiles the unit as it is edited: in place, or through an overlay where unsaved buffers differ from the files.
+   * @param unsaved contents by path, as the editor names it
+   */
+  async next(
+    command: CompileCommand,
+    unsaved: ReadonlyMap<string, Uint8Array>,
+    signal?: AbortSignal,
+    priority = 0,
+  ): Promise<BuildOutcome> {
+    if (unsaved.size === 0) return this.compile(command, { priority }, signal);
+    try {
+      const mirror = await this.mirror('overlay', command);
+      const replacements = new Map<string, Replacement>();
+      for (const [path, content] of unsaved) replacements.set(await realPath(path), { content });
+      await mirror.sync(replacements, { walk: false });
+      let outcome = await this.compile(command, { mirror, priority }, signal);
+      if (outcome.kind === 'compileError') {
+        // A file that appeared since the overlay was made may be what is missing.
+        await mirror.sync(replacements);
+        outcome = await this.compile(command, { mirror, priority }, signal);
+      }
+      return outcome.kind === 'built' ? unmapped(outcome, mirror) : outcome;
+    } catch (error) {
+      if (isDiskFull(error)) return diskFull(this.options.scratch, String(error));
+      return { kind: 'failed', reason: 'other', message: (error as Error).message, log: '' };
+    }
+  }
+
+  /** Hash of a file's contents in the baseline, given how the baseline differs from the disk. */
+  async baselineHash(path: string, differing: ReadonlyMap<string, Replacement>): Promise<string> {
+    const replacement = differing.get(path) ?? differing.get(await realPath(path));
+    if (replacement === undefined) return this.hashes.of(path);
+    if (replacement === 'absent') return '-';
+    return 'content' in replacement ? sha256(replacement.content) : this.hashes.of(path);
+  }
+
+  /** True where an object is still what the baseline's sources give (generated headers may have changed). */
+  async isCurrent(base: BaseObject, differing: ReadonlyMap<string, Replacement>): Promise<boolean> {
+    const hashes = await Promise.all(base.sources.map(({ path }) => this.baselineHash(path, differing)));
+    return base.sources.every(({ hash }, index) => hash === hashes[index]);
+  }
+
+  /** The original object of a unit: from the cache, or compiled from the baseline's sources through a mirror of the tree. */
+  async original(
+    command: CompileCommand,
+    differing: ReadonlyMap<string, Replacement>,
+    signal?: AbortSignal,
+    priority = 0,
+  ): Promise<BaseObject | Failure> {
+    const { store, log } = this.options;
+    const compiler = await this.identify(command);
+    const environment = READING.map((name) => `${name}=${process.env[name] ?? ''}`);
+    const key = JSON.stringify([
+      compiler?.key,
+      command.arguments,
+      command.directory,
+      command.file,
+      command.after ?? [],
+      environment,
+    ]);
+    if (compiler) {
+      const found = await store.find(key, (path) => this.baselineHash(path, differing));
+      if (found) {
+        log('trace', `original object of ${command.file}: from the cache`);
+        return {
+          kind: 'built',
+          object: found.object,
+          sources: found.sources,
+          dependencies: found.sources.map(({ path }) => path),
+          command: plainCommand(command),
+          compiler: compiler.version,
+          log: '',
+          milliseconds: 0,
+          cached: true,
+        };
+      }
+    }
+    try {
+      if (differing.get(await realPath(command.file)) === 'absent') throw new BaselineError(newFile(command.file));
+      const mirror = await this.mirror('base', command);
+      await mirror.sync(differing);
+      const outcome = await this.compile(command, { mirror, extra: ['-w'], priority }, signal);
+      if (outcome.kind === 'compileError') {
+        return {
+          kind: 'failed',
+          reason: 'baseline',
+          message:
+            `The original ${basename(command.file)} does not compile: ${outcome.errors.find(({ severity }) => severity === 'error')?.message ?? ''}. ` +
+            'Check that `baseline` in livepatch.json names the sources that the program was built from, and that generated headers are there.',
+          log: outcome.log,
+        };
+      }
+      if (outcome.kind !== 'built') return outcome;
+      const built = unmapped(outcome, mirror);
+      const escaped = await this.escapes(outcome.dependencies, mirror, differing);
+      if (escaped !== undefined) {
+        return {
+          kind: 'failed',
+          reason: 'baseline',
+          message:
+            `The original ${basename(command.file)} cannot be built apart from the edited tree: ${escaped} is included by its absolute path, past the copy of the original sources. ` +
+            'Name a separate folder with the original sources as `baseline.folder` in livepatch.json, or include the file by a relative path.',
+          log: outcome.log,
+        };
+      }
+      const sources = await Promise.all(
+        built.dependencies.map(async (path) => ({ path, hash: await this.baselineHash(path, differing) })),
+      );
+      const base: BaseObject = { ...built, command: plainCommand(command), sources };
+      if (compiler) {
+        store.keep(key, { object: built.object, sources }).then((error) => {
+          if (error) log('warn', `the original object of ${command.file} was not kept in the cache: ${error.message}`);
+        });
+      }
+      return base;
+    } catch (error) {
+      if (isDiskFull(error)) return diskFull(this.options.scratch, String(error));
+      const reason = error instanceof BaselineError ? 'baseline' : 'other';
+      return { kind: 'failed', reason, message: (error as Error).message, log: '' };
+    }
+  }
+
+  /** A file that was read past the mirror although the baseline has it otherwise. */
+  private async escapes(
+    read: readonly string[],
+    mirror: Mirror,
+    differing: ReadonlyMap<string, Replacement>,
+  ): Promise<string | undefined> {
+    if (differing.size === 0) return undefined;
+    for (const path of read) {
+      if (path.startsWith(`${mirror.top}/`)) continue;
+      if (differing.has(await realPath(path))) return path;
+    }
+    return undefined;
+  }
+
+  /** Files that the unit includes now, without compiling it (`-MM`); undefined where the preprocessor fails. */
+  async scan(command: CompileCommand, signal?: AbortSignal): Promise<string[] | undefined> {
+    const { scratch, isTrusted, config } = this.options;
+    const folder = join(scratch, 'out', String(++this.count));
+    const depfile = join(folder, 'scan.d');
+    const prepared = prepareCommand(command, { object: join(folder, 'scan.o'), depfile, scanOnly: true });
+    if (typeof prepared === 'string') return undefined;
+    const release = await this.slots.take(-2, signal);
+    if (!release) return undefined;
+    try {
+      await Promise.all([mkdir(folder, { recursive: true }), mkdir(join(scratch, 'tmp'), { recursive: true })]);
+      const result = await run({
+        arguments: prepared.arguments,
+        directory: prepared.directory,
+        environment: this.environment(prepared.directory),
+        timeout: config.compileTimeout * 1000,
+        signal,
+        isTrusted,
+      });
+      if (result.kind !== 'exited' || result.status !== 0) return undefined;
+      return parseDepfile(await readFile(depfile, 'utf8'), prepared.directory);
+    } catch {
+      return undefined;
+    } finally {
+      release();
+      rm(folder, { recursive: true, force: true }).catch(() => {});
+    }
+  }
+
+  private async mirror(kind: 'base' | 'overlay', command: CompileCommand): Promise<Mirror> {
+    const { baseline, config, scratch } = this.options;
+    const make = async () => {
+      const mirror = await Mirror.create(join(scratch, kind), baseline.descend);
+      await mirror.addTree(config.root, true);
+      for (const tree of baseline.trees) await mirror.addTree(tree, false);
+      return mirror;
+    };
+    if (kind === 'base') this.base ??= make();
+    else this.overlay ??= make();
+    const mirror = await (kind === 'base' ? this.base : this.overlay)!;
+    await mirror.addTree(command.directory, true);
+    return mirror;
+  }
+}
+
+/** The user's arguments with what is added, as shown beside results: free of scratch paths. */
+function plainCommand(command: CompileCommand): readonly string[] {
+  const prepared = prepareCommand(command, { object: '', depfile: '' });
+  return typeof prepared === 'string' ? command.arguments : prepared.arguments.slice(0, -5);
+}
+
+function unmapped(outcome: Built, mirror: Mirror): Built {
+  return {
+    ...outcome,
+    dependencies: [...new Set(outcome.dependencies.map(mirror.unmap))],
+    command: outcome.command.map(mirror.unmap),
+  };
+}
+
+function newFile(file: string): string {
+  return (
+    `${file} is not in the baseline: there is no original to compare it with, and the running program was not built from it. ` +
+    'Functions that a patch adds belong into a file that the program already has.'
+  );
+}
+
+/** Real spelling of a path, whether the file itself exists or not. */
+export async function realPath(path: string): Promise<string> {
+  const folder = await realpath(dirname(path)).catch(() => undefined);
+  return folder === undefined ? path : join(folder, basename(path));
+}

@@ -1,0 +1,119 @@
+import { realpathSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
+import { readCompileCommands } from './compileCommands.ts';
+import { findKbuild, kbuildCommandsOf } from './kbuild.ts';
+import type { CompileCommand, Config, Unit } from './types.ts';
+
+const folders = new Map<string, string>();
+
+/** A path with its folder's symbolic links resolved: two spellings of a file compare equal. Folders are looked up once. */
+export function canonical(path: string): string {
+  const folder = dirname(path);
+  let real = folders.get(folder);
+  if (real === undefined) {
+    try {
+      real = realpathSync.native(folder);
+    } catch {
+      return path;
+    }
+    if (folders.size > 20_000) folders.clear();
+    folders.set(folder, real);
+  }
+  return join(real, basename(path));
+}
+
+/** C sources and hand-written assembly: what a command can be expected for. Headers have none of their own. */
+export function isSource(path: string): boolean {
+  return ['.c', '.S', '.s', '.i'].includes(extname(path));
+}
+
+/** The commands of a workspace: compile_commands.json, else Kbuild's .cmd files. Read again when they change. */
+export class CommandIndex {
+  private readonly config: Config;
+  private readonly path: string;
+  private stamp = '';
+  private byFile = new Map<string, Unit[]>();
+  private list: Unit[] = [];
+  problems: readonly string[] = [];
+
+  constructor(config: Config) {
+    this.config = config;
+    this.path = config.buildDir.endsWith('.json') ? config.buildDir : join(config.buildDir, 'compile_commands.json');
+  }
+
+  /** Path of the compile_commands.json that is looked at, whether it exists or not. */
+  get database(): string {
+    return this.path;
+  }
+
+  get units(): readonly Unit[] {
+    return this.list;
+  }
+
+  /** Reads the commands where they changed since the last time. @returns true where they were read again */
+  async refresh(): Promise<boolean> {
+    const info = await stat(this.path, { bigint: true }).catch(() => undefined);
+    const stamp = info ? `${info.ino} ${info.size} ${info.mtimeNs}` : 'none';
+    if (stamp === this.stamp) return false;
+    this.stamp = stamp;
+    const read = info ? await readCompileCommands(this.path) : await findKbuild(this.config.buildDir);
+    this.problems = read.problems;
+    this.byFile = new Map();
+    this.list = [];
+    const byId = new Map<string, CompileCommand>();
+    for (const command of read.commands) {
+      // Two entries for one object are one unit: a recorder that appends lists the newest command last.
+      byId.set(command.output ?? command.file, command);
+    }
+    for (const [id, command] of byId) this.add({ id, command });
+    return true;
+  }
+
+  private add(unit: Unit): void {
+    this.list.push(unit);
+    const key = canonical(unit.command.file);
+    this.byFile.set(key, [...(this.byFile.get(key) ?? []), unit]);
+  }
+
+  /** Units that are built from a source. */
+  unitsOf(file: string): readonly Unit[] {
+    return this.byFile.get(canonical(file)) ?? [];
+  }
+
+  /** Like `unitsOf`, and looks once more for a .cmd file that Kbuild has written since. */
+  async find(file: string): Promise<readonly Unit[]> {
+    const known = this.unitsOf(file);
+    if ((known.length > 0 && !known.some(({ command }) => command.origin.endsWith('.cmd'))) || !isSource(file))
+      return known;
+    const read = await kbuildCommandsOf(file, this.config.root, this.config.buildDir);
+    for (const command of read.commands) {
+      const id = command.output ?? command.file;
+      const old = this.list.findIndex((unit) => unit.id === id);
+      if (old >= 0) {
+        if (JSON.stringify(this.list[old]!.command) === JSON.stringify(command)) continue;
+        this.list.splice(old, 1);
+        const key = canonical(command.file);
+        this.byFile.set(
+          key,
+          (this.byFile.get(key) ?? []).filter((unit) => unit.id !== id),
+        );
+      }
+      this.add({ id, command });
+    }
+    return this.unitsOf(file);
+  }
+
+  /** What to say of a file without a command. */
+  noCommand(file: string): string {
+    const read =
+      this.list.length > 0
+        ? `${this.path} has ${this.list.length} other commands`
+        : `there is no ${this.path}, and no .cmd file of Kbuild`;
+    return (
+      `No command that builds ${basename(file)} is known (${read}), and none is guessed. ` +
+      'Record the build: `livepatch record -- make` (with a clean build folder, so that every file is compiled), ' +
+      'or set `buildDir` in livepatch.json to the folder that has compile_commands.json.'
+    );
+  }
+}

@@ -1,0 +1,75 @@
+import { access, constants, realpath, stat } from 'node:fs/promises';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { run } from './runner.ts';
+
+/** Which program compiles: enough to tell two installations apart. */
+export interface CompilerIdentity {
+  /** Real path of the program. */
+  readonly path: string;
+  /** First line of `--version`. */
+  readonly version: string;
+  /** Path, size, time stamp and version in one text, for cache keys. */
+  readonly key: string;
+}
+
+/** Path of a program as `execvp` finds it; undefined where there is none. */
+export async function findProgram(
+  name: string,
+  directory: string,
+  path = process.env.PATH ?? '',
+): Promise<string | undefined> {
+  const places = name.includes('/')
+    ? [isAbsolute(name) ? name : resolve(directory, name)]
+    : path.split(delimiter).map((folder) => join(folder || '.', name));
+  for (const place of places) {
+    const usable = await access(place, constants.X_OK).then(
+      async () => (await stat(place)).isFile(),
+      () => false,
+    );
+    if (usable) return place;
+  }
+  return undefined;
+}
+
+/** Asks compilers who they are, once per program file. */
+export class Compilers {
+  private readonly known = new Map<string, Promise<CompilerIdentity>>();
+  private readonly isTrusted: () => boolean;
+
+  constructor(isTrusted: () => boolean) {
+    this.isTrusted = isTrusted;
+  }
+
+  /** Identity of the compiler that a command names; undefined where the program is not there. */
+  async identify(program: string, directory: string): Promise<CompilerIdentity | undefined> {
+    const found = await findProgram(program, directory);
+    if (found === undefined) return undefined;
+    const path = await realpath(found);
+    const info = await stat(path, { bigint: true });
+    // A driver acts by the name it is called with (clang, x86_64-linux-gnu-gcc), so the name is part of the identity.
+    const stamp = `${found} ${path} ${info.size} ${info.mtimeNs}`;
+    let asked = this.known.get(stamp);
+    if (!asked) {
+      asked = this.ask(found, path, stamp, directory);
+      this.known.set(stamp, asked);
+      asked.then(
+        (identity) => identity.version === '' && this.known.delete(stamp),
+        () => this.known.delete(stamp),
+      );
+    }
+    return asked;
+  }
+
+  private async ask(program: string, path: string, stamp: string, directory: string): Promise<CompilerIdentity> {
+    const result = await run({
+      arguments: [program, '--version'],
+      directory,
+      environment: { ...process.env, LC_ALL: 'C' },
+      timeout: 10_000,
+      isTrusted: this.isTrusted,
+      outputLimit: 4096,
+    });
+    const version = result.kind === 'exited' ? (result.stdout.toString().split('\n')[0] ?? '').trim() : '';
+    return { path, version, key: `${stamp} ${version}` };
+  }
+}

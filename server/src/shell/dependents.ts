@@ -1,0 +1,59 @@
+import { canonical } from './commandIndex.ts';
+import { knownDependencies } from './depfiles.ts';
+import type { CompileCommand, Unit } from './types.ts';
+
+/** What each unit is built from, so that a header edit finds the units that it touches. */
+export class Dependents {
+  private readonly files = new Map<string, { readonly raw: readonly string[]; readonly set: ReadonlySet<string> }>();
+  private readonly tried = new Set<string>();
+
+  /** Notes the dependencies that a build or a scan of the unit told. */
+  learn(unit: string, paths: readonly string[]): void {
+    this.files.set(unit, { raw: paths, set: new Set(paths.map(canonical)) });
+  }
+
+  of(unit: string): readonly string[] {
+    return this.files.get(unit)?.raw ?? [];
+  }
+
+  dependsOn(unit: Unit, path: string): boolean {
+    const known = this.files.get(unit.id);
+    return known?.set.has(canonical(path));
+  }
+
+  /** Units of which nothing is known yet. */
+  unknown(units: readonly Unit[]): Unit[] {
+    return units.filter(({ id }) => !this.files.has(id) && !this.tried.has(id));
+  }
+
+  /** Forgets all, after the commands changed. */
+  clear(): void {
+    this.tried.clear();
+  }
+
+  /**
+   * Finds out what units are built from: the dependency file of the last real build where there is one, else the
+   * preprocessor. Two at once.
+   * @param scan lists what a command includes; undefined where that fails
+   * @param each called after each unit
+   */
+  async survey(
+    units: readonly Unit[],
+    scan: (command: CompileCommand) => Promise<string[] | undefined>,
+    each: (unit: Unit, done: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const waiting = [...units];
+    let done = 0;
+    const worker = async () => {
+      for (let unit = waiting.shift(); unit && !signal.aborted; unit = waiting.shift()) {
+        const paths = (await knownDependencies(unit.command)) ?? (await scan(unit.command));
+        if (signal.aborted) return;
+        this.tried.add(unit.id);
+        if (paths && !this.files.has(unit.id)) this.learn(unit.id, paths);
+        each(unit, ++done);
+      }
+    };
+    await Promise.all([worker(), worker()]);
+  }
+}
