@@ -2,11 +2,10 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { verdictOf } from '../core/findings/catalogue.ts';
 import type { Finding } from '../core/findings/types.ts';
-import { createSession } from '../session.ts';
-import type { SessionApi } from '../session-types.ts';
+import { createSession, type Session } from '../session.ts';
+import { BaselineError } from '../shell/baseline.ts';
 import { CONFIG_FILE, type ConfigOverrides, loadConfig } from '../shell/config.ts';
 import type { Config, UnitState } from '../shell/types.ts';
-import { changedFiles } from './changed.ts';
 import { CannotError, type CliContext } from './command.ts';
 import type { Verdict } from './report.ts';
 
@@ -23,7 +22,7 @@ export interface WorkspaceOptions {
 export interface Workspace {
   readonly config: Config;
   readonly configProblems: readonly string[];
-  readonly session: SessionApi;
+  readonly session: Session;
 }
 
 /** The comparison of the working tree with the baseline. */
@@ -63,7 +62,7 @@ export async function openConfig(options: WorkspaceOptions): Promise<{ config: C
 /** Opens the workspace with a session of its own. */
 export async function openWorkspace(options: WorkspaceOptions): Promise<Workspace> {
   const { config, problems } = await openConfig(options);
-  const session = await createSession(config, {});
+  const session = await createSession(config, { watch: false });
   return { config, configProblems: problems, session };
 }
 
@@ -76,9 +75,9 @@ export async function compareTree(
   files: readonly string[],
   context: CliContext,
 ): Promise<TreeResult> {
-  const { session, config } = workspace;
+  const { session } = workspace;
   for (const problem of workspace.configProblems) context.err(`livepatch: ${problem}\n`);
-  const paths = files.length > 0 ? files.map((file) => resolve(context.cwd, file)) : await changedFiles(config);
+  const paths = files.length > 0 ? files.map((file) => resolve(context.cwd, file)) : await changedFiles(workspace);
   for (const path of paths) if (!existsSync(path)) throw new CannotError(`${path} does not exist.`);
   const withoutCommand: { file: string; message: string }[] = [];
   const progress = progressLine(context);
@@ -111,6 +110,21 @@ export async function compareTree(
     findings: units.flatMap((unit) => unit.result?.findings ?? []),
     verdict,
   };
+}
+
+/** Files that exist and differ from the baseline. */
+async function changedFiles({ config, session }: Workspace): Promise<string[]> {
+  if (config.baseline.kind === 'start') {
+    throw new CannotError(
+      `${config.root} is not under git, and no baseline is set: there is nothing to compare with. Give the original sources: --base DIR, or "baseline" in ${CONFIG_FILE}.`,
+    );
+  }
+  try {
+    return (await session.changedFiles()).filter((path) => existsSync(path));
+  } catch (error) {
+    if (error instanceof BaselineError) throw new CannotError(error.message);
+    throw error;
+  }
 }
 
 /** Verdict of one unit; undefined where it could not be compared. */
