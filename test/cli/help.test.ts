@@ -5,7 +5,20 @@ import { describe, it } from 'node:test';
 import { commands } from '../../server/src/cli/commands.ts';
 import { cli } from './support.ts';
 
-const wanted = ['diff', 'check', 'asm', 'build', 'apply', 'revert', 'status', 'inspect', 'record', 'doctor', 'cache'];
+const wanted = [
+  'diff',
+  'check',
+  'asm',
+  'build',
+  'apply',
+  'revert',
+  'status',
+  'inspect',
+  'record',
+  'doctor',
+  'cache',
+  'vm',
+];
 
 describe('help', () => {
   it('has every command, and one loader each that gives the command of that name', async () => {
