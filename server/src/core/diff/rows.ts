@@ -41,13 +41,15 @@ function keysOf(rows: readonly AsmRow[], keys: Map<string, number>): Int32Array 
 /** Index pairs that correspond, rising on both sides. */
 export type Matches = readonly (readonly [number, number])[];
 
-/** Most steps that one alignment may take before it falls back; about half a second. */
+/** Most steps that one alignment may take before it falls back; a fraction of a second. */
 const BUDGET = 20_000_000;
+/** The same for one run of differing rows. */
+const GAP_BUDGET = 100_000;
 
-/** Longest common subsequence of two sequences of integers, exact while the work stays in bounds. */
-export function alignKeys(a: Int32Array, b: Int32Array): Matches {
+/** Longest common subsequence of two sequences of integers, exact while the work stays within `steps`. */
+export function alignKeys(a: Int32Array, b: Int32Array, steps = BUDGET): Matches {
   const out: [number, number][] = [];
-  const budget = { left: BUDGET };
+  const budget = { left: steps };
   const size = 2 * (a.length + b.length) + 4;
   align({ a, b, out, budget, forward: new Int32Array(size), backward: new Int32Array(size) }, 0, a.length, 0, b.length);
   return out;
@@ -208,10 +210,16 @@ function withLabels(left: readonly AsmRow[], right: readonly AsmRow[], pairs: Ma
   let i = 0;
   let j = 0;
   const gap = (toLeft: number, toRight: number) => {
-    // Rows that differ stand side by side as far as they go.
-    while (i < toLeft && j < toRight) rows.push({ base: left[i++]!, next: right[j++]!, same: false });
-    while (i < toLeft) rows.push({ base: left[i++]!, same: false });
-    while (j < toRight) rows.push({ next: right[j++]!, same: false });
+    // Rows of one form (another constant, another callee) stand side by side; the rest as far as it goes.
+    for (const [x, y] of [
+      ...alignForms(left.slice(i, toLeft), right.slice(j, toRight), i, j),
+      [toLeft, toRight] as const,
+    ]) {
+      while (i < x && j < y) rows.push({ base: left[i++]!, next: right[j++]!, same: false });
+      while (i < x) rows.push({ base: left[i++]!, same: false });
+      while (j < y) rows.push({ next: right[j++]!, same: false });
+      if (x < toLeft) rows.push({ base: left[i++]!, next: right[j++]!, same: false });
+    }
   };
   for (const [x, y] of pairs) {
     gap(x, y);
@@ -228,6 +236,31 @@ function withLabels(left: readonly AsmRow[], right: readonly AsmRow[], pairs: Ma
   }
   gap(left.length, right.length);
   return rows;
+}
+
+/** Pairs rows of a gap that have the same form: mnemonic and operands with numbers and references left out. */
+function alignForms(left: readonly AsmRow[], right: readonly AsmRow[], fromLeft: number, fromRight: number): Matches {
+  if (left.length === 0 || right.length === 0 || (left.length === 1 && right.length === 1)) return [];
+  const keys = new Map<string, number>();
+  const a = formsOf(left, keys);
+  const b = formsOf(right, keys);
+  return alignKeys(a, b, GAP_BUDGET).map(([x, y]) => [x + fromLeft, y + fromRight]);
+}
+
+function formsOf(rows: readonly AsmRow[], keys: Map<string, number>): Int32Array {
+  return Int32Array.from(rows, (row) => {
+    const key = rowForm(row);
+    const id = keys.get(key) ?? keys.size;
+    keys.set(key, id);
+    return id;
+  });
+}
+
+/** Mnemonic and operands with references and numbers left out. */
+export function rowForm(row: AsmRow): string {
+  let operands = row.operands;
+  for (const reference of row.references) operands = operands.replace(reference.name, '@');
+  return `${row.mnemonic} ${operands.replace(/\b(0x[0-9a-f]+|\d+)\b/g, '#')}`;
 }
 
 /** A branch leads to the same place where the target rows correspond, or where what stood at the target was replaced by what stands at the other. */

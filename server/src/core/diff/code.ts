@@ -1,0 +1,255 @@
+import { scannerFor } from '../asm/machine.ts';
+import { type Body, isNamelessConstant } from '../asm/places.ts';
+import { relocationMeaning } from '../asm/relocation.ts';
+import { KIND, type Scan, type Scanner } from '../asm/scan.ts';
+import { firstAt, placeTarget, relocationTarget, type Target } from '../asm/targets.ts';
+import type { Relocation } from '../elf/types.ts';
+import { type BodyScan, exactBias, type Meaning, type Side } from './meaning.ts';
+import type { Pairing } from './pair.ts';
+
+/** Decides whether two pieces of code do the same. */
+export interface CodeComparer {
+  same(base: Body, next: Body): boolean;
+  /**
+   * True where the code is the same but for the instructions whose position (padding not counted) is in `except`; their
+   * relocations and targets have to be the same too.
+   */
+  sameExcept(base: Body, next: Body, except: ReadonlySet<number>): boolean;
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+/**
+ * Compares code in two steps. First the bytes: where they are equal, only the relocations are looked at, and of these most need
+ * no more than two numbers. Where the bytes differ, instruction by instruction with PC-relative fields taken by what they point
+ * to, jumps by the instruction that they lead to, and padding left out. No text is made in either.
+ */
+export function createCodeComparer(base: Side, next: Side, pairing: Pairing, meaning: Meaning): CodeComparer {
+  return new Comparer(base, next, pairing, meaning);
+}
+
+class Comparer implements CodeComparer {
+  readonly #base: Side;
+  readonly #next: Side;
+  readonly #pairing: Pairing;
+  readonly #meaning: Meaning;
+  readonly #machine: number;
+  readonly #scanner: Scanner | undefined;
+  /** 1 = named and paired: equal addends are enough; 2 = needs a look. By base symbol index. */
+  readonly #plain: Uint8Array;
+
+  constructor(base: Side, next: Side, pairing: Pairing, meaning: Meaning) {
+    this.#base = base;
+    this.#next = next;
+    this.#pairing = pairing;
+    this.#meaning = meaning;
+    this.#machine = base.elf.machine;
+    this.#scanner = base.elf.machine === next.elf.machine ? scannerFor(base.elf.machine) : undefined;
+    this.#plain = new Uint8Array(base.elf.symbols.length);
+  }
+
+  same(base: Body, next: Body): boolean {
+    const left = this.#base.elf.relocationsOf(base.section);
+    const right = this.#next.elf.relocationsOf(next.section);
+    if (base.size === next.size && this.#equalBytes(base, next)) {
+      if (this.#equalRelocations(base, next, left, right)) {
+        const alone =
+          this.#base.places.bodiesIn(base.section).length === 1 &&
+          this.#next.places.bodiesIn(next.section).length === 1;
+        if (alone || !this.#scanner) return true;
+        // Calls within a section have no relocation: equal distances may lead to different functions.
+      }
+    }
+    if (!this.#scanner) return false;
+    return this.#sameInstructions(base, next, left, right, NONE);
+  }
+
+  sameExcept(base: Body, next: Body, except: ReadonlySet<number>): boolean {
+    if (!this.#scanner) return false;
+    const left = this.#base.elf.relocationsOf(base.section);
+    const right = this.#next.elf.relocationsOf(next.section);
+    return this.#sameInstructions(base, next, left, right, except);
+  }
+
+  #equalBytes(base: Body, next: Body): boolean {
+    const a = this.#base.elf.sections[base.section]!.data;
+    const b = this.#next.elf.sections[next.section]!.data;
+    const shift = next.start - base.start;
+    for (let i = base.start, end = base.start + base.size; i < end; i++) if (a[i] !== b[i + shift]) return false;
+    return true;
+  }
+
+  /** Relocations of code with equal bytes. */
+  #equalRelocations(base: Body, next: Body, left: readonly Relocation[], right: readonly Relocation[]): boolean {
+    let i = firstAt(left, base.start);
+    let j = firstAt(right, next.start);
+    const endLeft = base.start + base.size;
+    const endRight = next.start + next.size;
+    const shift = next.start - base.start;
+    for (; ; i++, j++) {
+      const b = left[i];
+      const n = right[j];
+      const baseDone = !b || b.offset >= endLeft;
+      const nextDone = !n || n.offset >= endRight;
+      if (baseDone || nextDone) return baseDone && nextDone;
+      if (b.offset + shift !== n.offset) return false;
+      if (b.type !== n.type && this.#family(b.type) !== this.#family(n.type)) return false;
+      if (b.addend === n.addend && this.#isPlain(b.symbol, n.symbol)) continue;
+      const bias = this.#bias(this.#base, base.section, b);
+      if (!this.#sameTargets(b, bias, n, bias)) return false;
+    }
+  }
+
+  #family(type: number): number {
+    return relocationMeaning(this.#machine, type).family;
+  }
+
+  /** Both name the same thing by a symbol that stands for itself. */
+  #isPlain(base: number, next: number): boolean {
+    if (this.#pairing.forward.get(base) !== next) return false;
+    let state = this.#plain[base];
+    if (state === 0) {
+      const symbol = this.#base.elf.symbols[base]!;
+      state = symbol.type === 'section' || isNamelessConstant(this.#base.elf, symbol) ? 2 : 1;
+      this.#plain[base] = state;
+    }
+    return state === 1;
+  }
+
+  #bias(side: Side, section: number, relocation: Relocation): number {
+    if (this.#machine !== 62 || !relocationMeaning(62, relocation.type).pcRelative) return 0;
+    return exactBias(side, side.elf.sections[section]!, relocation.offset);
+  }
+
+  #sameTargets(b: Relocation, baseBias: number, n: Relocation, nextBias: number): boolean {
+    return this.#meaning.sameTarget(
+      relocationTarget(this.#base.places, b, baseBias),
+      relocationTarget(this.#next.places, n, nextBias),
+    );
+  }
+
+  #sameInstructions(
+    base: Body,
+    next: Body,
+    left: readonly Relocation[],
+    right: readonly Relocation[],
+    except: ReadonlySet<number>,
+  ): boolean {
+    const a = this.#base.scanOf(base)!;
+    const b = this.#next.scanOf(next)!;
+    if (a.count !== b.count) return false;
+    const walk: Walk = {
+      base,
+      next,
+      a,
+      b,
+      left,
+      right,
+      i: 0,
+      j: 0,
+      p: firstAt(left, base.start),
+      q: firstAt(right, next.start),
+    };
+    for (let done = 0; done < a.count; done++) {
+      while (a.padding[walk.i]) walk.i++;
+      while (b.padding[walk.j]) walk.j++;
+      if (!this.#sameInstruction(walk, except.has(done))) return false;
+      walk.i++;
+      walk.j++;
+    }
+    return true;
+  }
+
+  #sameInstruction(walk: Walk, anyShape: boolean): boolean {
+    const { a, b, i, j } = walk;
+    if (!anyShape && !this.#scanner!.sameShape(a.scan, i, b.scan, j)) return false;
+    const baseStart = walk.base.start + a.scan.start[i]!;
+    const nextStart = walk.next.start + b.scan.start[j]!;
+    const baseEnd = baseStart + a.scan.size[i]!;
+    const nextEnd = nextStart + b.scan.size[j]!;
+    // Relocations in the padding before are passed over; assemblers put none there.
+    while (walk.p < walk.left.length && walk.left[walk.p]!.offset < baseStart) walk.p++;
+    while (walk.q < walk.right.length && walk.right[walk.q]!.offset < nextStart) walk.q++;
+    for (let count = 0; ; count++) {
+      const from = walk.left[walk.p];
+      const to = walk.right[walk.q];
+      const hasBase = from !== undefined && from.offset < baseEnd;
+      const hasNext = to !== undefined && to.offset < nextEnd;
+      if (hasBase && hasNext) {
+        if (!this.#sameRelocation(walk, from, to, baseEnd, nextEnd)) return false;
+        walk.p++;
+        walk.q++;
+      } else if (hasBase || hasNext) {
+        // One side calls through a relocation, the other directly: the callee became global or static.
+        if (count > 0) return false;
+        const target = hasBase ? this.#relocated(this.#base, from, baseEnd) : this.#relocated(this.#next, to!, nextEnd);
+        const direct = hasBase
+          ? this.#direct(this.#next, walk.next, b.scan, j)
+          : this.#direct(this.#base, walk.base, a.scan, i);
+        if (!target || !direct) return false;
+        if (hasBase) walk.p++;
+        else walk.q++;
+        return hasBase ? this.#meaning.sameTarget(target, direct) : this.#meaning.sameTarget(direct, target);
+      } else {
+        return count > 0 || a.scan.relSize[i] === 0 || this.#sameDirect(walk);
+      }
+    }
+  }
+
+  #sameRelocation(walk: Walk, from: Relocation, to: Relocation, baseEnd: number, nextEnd: number): boolean {
+    if (this.#family(from.type) !== this.#family(to.type)) return false;
+    if (baseEnd - from.offset !== nextEnd - to.offset) {
+      // Only the short and near form of one jump may differ in where the field stands, and the field ends both.
+      const kind = walk.a.scan.kind[walk.i]!;
+      if (kind !== KIND.jump && kind !== KIND.branch) return false;
+    }
+    const pc = this.#machine === 62 && relocationMeaning(62, from.type).pcRelative;
+    return this.#sameTargets(from, pc ? baseEnd - from.offset : 0, to, pc ? nextEnd - to.offset : 0);
+  }
+
+  #relocated(side: Side, relocation: Relocation, end: number): Target | undefined {
+    const meaning = relocationMeaning(this.#machine, relocation.type);
+    if (!meaning.pcRelative || meaning.mark !== '') return undefined;
+    return relocationTarget(side.places, relocation, this.#machine === 62 ? end - relocation.offset : 0);
+  }
+
+  /** Target of a PC-relative field that the assembler filled in. */
+  #direct(side: Side, body: Body, scan: Scan, index: number): Target | undefined {
+    if (scan.relSize[index] === 0) return undefined;
+    return placeTarget(side.places, body.section, body.start + scan.target[index]!);
+  }
+
+  /** PC-relative fields without relocation on both sides: within the function by instruction, outside by what is there. */
+  #sameDirect(walk: Walk): boolean {
+    const { a, b, i, j, base, next } = walk;
+    const from = a.scan.target[i]!;
+    const to = b.scan.target[j]!;
+    const baseInside = from >= 0 && from < base.size;
+    const nextInside = to >= 0 && to < next.size;
+    if (baseInside !== nextInside) return false;
+    if (baseInside) {
+      const ordinal = a.ordinalAt(from);
+      return ordinal >= 0 ? ordinal === b.ordinalAt(to) : from === to;
+    }
+    return this.#meaning.sameTarget(
+      placeTarget(this.#base.places, base.section, base.start + from),
+      placeTarget(this.#next.places, next.section, next.start + to),
+    );
+  }
+}
+
+/** State of the comparison of two bodies. */
+interface Walk {
+  readonly base: Body;
+  readonly next: Body;
+  readonly a: BodyScan;
+  readonly b: BodyScan;
+  readonly left: readonly Relocation[];
+  readonly right: readonly Relocation[];
+  /** Instruction on each side. */
+  i: number;
+  j: number;
+  /** Next relocation on each side. */
+  p: number;
+  q: number;
+}

@@ -1,0 +1,184 @@
+import { isCode, isNamelessConstant, SHF } from '../asm/places.ts';
+import type { DwarfVariable } from '../dwarf/types.ts';
+import type { ElfSymbol } from '../elf/types.ts';
+import type { ObjectModel } from '../object.ts';
+import { firstByteDifference, type Meaning, type Side } from './meaning.ts';
+import { type Pairing, sectionKind } from './pair.ts';
+import type { DataChange } from './types.ts';
+
+/**
+ * Compares data objects with their partners: size, contents, what pointers in them point to, kind of section, alignment, scope.
+ * Nameless constants are not data of their own: they belong to the code that uses them.
+ */
+export function diffData(base: Side, next: Side, pairing: Pairing, meaning: Meaning): DataChange[] {
+  const changes: DataChange[] = [];
+  const baseVariables = variablesByPlace(base.object);
+  const nextVariables = variablesByPlace(next.object);
+  for (const symbol of dataSymbols(base)) {
+    const index = pairing.forward.get(symbol.index);
+    const partner = index === undefined ? undefined : next.elf.symbols[index];
+    if (!partner || !isData(next, partner)) changes.push(lone(base, 'removed', symbol, baseVariables));
+    else {
+      const change = compare(base, next, symbol, partner, meaning, baseVariables, nextVariables);
+      if (change) changes.push(change);
+    }
+  }
+  for (const symbol of dataSymbols(next)) {
+    const index = pairing.backward.get(symbol.index);
+    if (index === undefined || !isData(base, base.elf.symbols[index]!)) {
+      changes.push(lone(next, 'new', symbol, nextVariables));
+    }
+  }
+  return changes;
+}
+
+function isData(side: Side, symbol: ElfSymbol): boolean {
+  if (symbol.place === 'common') return true;
+  if (symbol.type !== 'object' && symbol.type !== 'tls' && symbol.type !== 'common') return false;
+  if (typeof symbol.place !== 'number') return false;
+  const section = side.elf.sections[symbol.place];
+  return section !== undefined && (section.flags & SHF.alloc) !== 0 && !isNamelessConstant(side.elf, symbol);
+}
+
+/** Data symbols, one per place: of several names of one object the first. */
+function dataSymbols(side: Side): ElfSymbol[] {
+  return side.elf.symbols.filter((symbol) => symbol.name !== '' && isData(side, symbol));
+}
+
+function variablesByPlace(object: ObjectModel): ReadonlyMap<string, DwarfVariable> {
+  const map = new Map<string, DwarfVariable>();
+  for (const variable of object.dwarf.variables) {
+    if (variable.place) map.set(`${variable.place.section}:${variable.place.offset}`, variable);
+    else if (variable.external && !variable.declaration) map.set(variable.linkageName ?? variable.name, variable);
+  }
+  return map;
+}
+
+function variableOf(symbol: ElfSymbol, variables: ReadonlyMap<string, DwarfVariable>): DwarfVariable | undefined {
+  return (
+    variables.get(`${symbol.place}:${symbol.offset}`) ??
+    (symbol.bind === 'local' ? undefined : variables.get(symbol.name))
+  );
+}
+
+/** What is said of a data object besides the differences. */
+function facts(side: Side, symbol: ElfSymbol, variable: DwarfVariable | undefined) {
+  // Without debug information the number in the name (gcc), or the function in front of it (clang), tells static locals.
+  const numbered = symbol.bind === 'local' && /\.\d+$/.test(symbol.name);
+  const clang = symbol.bind === 'local' && !numbered ? clangScope(side, symbol.name) : undefined;
+  const scope = variable?.scope ?? clang;
+  return {
+    staticLocal: variable ? variable.scope !== undefined : numbered || clang !== undefined,
+    ...(scope ? { scope } : {}),
+    tls: symbol.type === 'tls',
+    readOnly: sectionKind(side.object, symbol) === 'rodata',
+    ...(variable?.decl ? { at: variable.decl } : {}),
+  };
+}
+
+function clangScope(side: Side, name: string): string | undefined {
+  const dot = name.indexOf('.');
+  if (dot <= 0) return undefined;
+  const scope = name.slice(0, dot);
+  return side.places.bodies.some((body) => body.symbols.some((symbol) => symbol.name === scope)) ? scope : undefined;
+}
+
+function sectionName(side: Side, symbol: ElfSymbol): string | undefined {
+  return typeof symbol.place === 'number' ? side.elf.sections[symbol.place]?.name : symbol.place;
+}
+
+function lone(
+  side: Side,
+  status: 'new' | 'removed',
+  symbol: ElfSymbol,
+  variables: ReadonlyMap<string, DwarfVariable>,
+): DataChange {
+  const section = sectionName(side, symbol);
+  const fresh = status === 'new';
+  return {
+    name: symbol.name,
+    status,
+    ...(fresh ? { next: symbol } : { base: symbol }),
+    baseSize: fresh ? 0 : symbol.size,
+    nextSize: fresh ? symbol.size : 0,
+    ...(section === undefined ? {} : fresh ? { nextSection: section } : { baseSection: section }),
+    differs: [],
+    ...facts(side, symbol, variableOf(symbol, variables)),
+  };
+}
+
+function compare(
+  base: Side,
+  next: Side,
+  from: ElfSymbol,
+  to: ElfSymbol,
+  meaning: Meaning,
+  baseVariables: ReadonlyMap<string, DwarfVariable>,
+  nextVariables: ReadonlyMap<string, DwarfVariable>,
+): DataChange | undefined {
+  const differs: DataChange['differs'][number][] = [];
+  if (from.size !== to.size) differs.push('size');
+  const first = firstDifference(base, next, from, to, meaning);
+  if (first) differs.push(first.what);
+  if (sectionKind(base.object, from) !== sectionKind(next.object, to) || ownSectionMoved(base, next, from, to))
+    differs.push('section');
+  if (alignOf(next, to) > alignOf(base, from) && !alignFollowsSize(from, to)) differs.push('align');
+  if (from.bind !== to.bind) differs.push('scope');
+  if (differs.length === 0) return undefined;
+  const baseSection = sectionName(base, from);
+  const nextSection = sectionName(next, to);
+  return {
+    name: from.name,
+    status: 'changed',
+    base: from,
+    next: to,
+    baseSize: from.size,
+    nextSize: to.size,
+    ...(baseSection === undefined ? {} : { baseSection }),
+    ...(nextSection === undefined ? {} : { nextSection }),
+    differs,
+    ...(first ? { firstDifference: first.at } : {}),
+    ...facts(next, to, variableOf(to, nextVariables) ?? variableOf(from, baseVariables)),
+  };
+}
+
+/** Contents and references of the bytes that both have. */
+function firstDifference(base: Side, next: Side, from: ElfSymbol, to: ElfSymbol, meaning: Meaning) {
+  if (typeof from.place !== 'number' || typeof to.place !== 'number') return undefined;
+  const left = base.elf.sections[from.place];
+  const right = next.elf.sections[to.place];
+  if (!left || !right || isCode(left) || isCode(right)) return undefined;
+  const size = Math.min(from.size, to.size);
+  const bytes = firstByteDifference(left, from.offset, right, to.offset, size);
+  const references = meaning.firstRelocationDifference(from.place, from.offset, to.place, to.offset, size);
+  if (bytes < 0 && references < 0) return undefined;
+  return references < 0 || (bytes >= 0 && bytes < references)
+    ? { what: 'contents' as const, at: bytes }
+    : { what: 'references' as const, at: references };
+}
+
+/** A section given in the source (`__attribute__((section))`): names matter where the compiler did not derive them from the symbol. */
+function ownSectionMoved(base: Side, next: Side, from: ElfSymbol, to: ElfSymbol): boolean {
+  const left = sectionName(base, from);
+  const right = sectionName(next, to);
+  if (left === undefined || right === undefined || left === right) return false;
+  return !isUsual(left) || !isUsual(right);
+}
+
+function isUsual(name: string): boolean {
+  return /^(\.(bss|data|rodata|tbss|tdata|sdata|sbss|lbss|ldata|lrodata)(\.|$)|\.data\.rel|common$|COMMON$)/.test(name);
+}
+
+/** Alignment that can be relied on: the section's where the object has it for itself, else what the place shows. */
+function alignOf(side: Side, symbol: ElfSymbol): number {
+  if (symbol.place === 'common') return Number(symbol.value);
+  if (typeof symbol.place !== 'number') return 0;
+  const section = side.elf.sections[symbol.place];
+  const align = Math.max(1, section?.align ?? 1);
+  return symbol.offset === 0 && section && symbol.size === section.size ? align : 0;
+}
+
+/** Compilers align bigger arrays more: where the size changed, that is said already. */
+function alignFollowsSize(from: ElfSymbol, to: ElfSymbol): boolean {
+  return from.size !== to.size;
+}

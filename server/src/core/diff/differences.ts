@@ -1,0 +1,54 @@
+import type { AsmReference, AsmRow } from '../asm/types.ts';
+import { differingNumber } from './lines.ts';
+import type { AlignedRow, Reason } from './types.ts';
+
+/** How many details of one kind are named: a function that changed all over is not explained by a list. */
+const MOST = 8;
+
+/** What differs in the code of a function: constants, strings, callees and data, as `old → new`. */
+export function differences(aligned: readonly AlignedRow[]): Reason[] {
+  const reasons: Reason[] = [];
+  const counts = new Map<string, number>();
+  const add = (kind: Reason['kind'], detail: string) => {
+    const count = counts.get(kind) ?? 0;
+    counts.set(kind, count + 1);
+    if (count < MOST) reasons.push({ kind, detail });
+  };
+  for (const row of aligned) {
+    if (row.same || !row.base || !row.next || row.base.mnemonic !== row.next.mnemonic) continue;
+    const number = differingNumber(row.base, row.next);
+    if (number) {
+      add('constant', `${hex(number.base)} → ${hex(number.next)}`);
+      continue;
+    }
+    const pair = differingReference(row.base, row.next);
+    if (pair) add(kindOf(pair.base, pair.next), `${text(pair.base)} → ${text(pair.next)}`);
+  }
+  return reasons;
+}
+
+function hex(value: number): string {
+  return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
+}
+
+function differingReference(base: AsmRow, next: AsmRow): { base: AsmReference; next: AsmReference } | undefined {
+  for (const [i, from] of base.references.entries()) {
+    const to = next.references[i];
+    if (!to || from.kind === 'label' || to.kind === 'label') continue;
+    if (from.name !== to.name || from.addend !== to.addend) return { base: from, next: to };
+  }
+  return undefined;
+}
+
+function kindOf(base: AsmReference, next: AsmReference): Reason['kind'] {
+  const kinds = [base.kind, next.kind];
+  if (kinds.every((kind) => kind === 'string')) return 'string';
+  if (kinds.every((kind) => kind === 'constant')) return 'constant';
+  if (kinds.every((kind) => kind === 'function' || kind === 'external')) return 'callee';
+  return 'data';
+}
+
+function text(reference: AsmReference): string {
+  if (reference.addend === 0) return reference.name;
+  return `${reference.name}${reference.addend > 0 ? '+' : '-'}${Math.abs(reference.addend)}`;
+}

@@ -1,0 +1,161 @@
+import type { Body } from '../asm/places.ts';
+import type { ElfSymbol } from '../elf/types.ts';
+import type { CodeComparer } from './code.ts';
+import type { Side } from './meaning.ts';
+import { cloneStem, type Pairing } from './pair.ts';
+
+/** A function that differs, before anything is said about why. */
+export interface BodyChange {
+  readonly name: string;
+  readonly status: 'changed' | 'new' | 'removed';
+  readonly base?: Body;
+  readonly next?: Body;
+  readonly baseSymbol?: ElfSymbol;
+  readonly nextSymbol?: ElfSymbol;
+  /** Function that this is a clone or cold part of. */
+  readonly parent?: string;
+  /** The code is the same; it is in the patch because the rest of its family is. */
+  readonly byFamily: boolean;
+}
+
+/** The functions of a pair: those that differ, and how many do not. */
+export interface FunctionComparison {
+  readonly changes: readonly BodyChange[];
+  readonly same: number;
+}
+
+/** Compares every function with its partner. Several names of one piece of code count as one function. */
+export function compareFunctions(base: Side, next: Side, pairing: Pairing, code: CodeComparer): FunctionComparison {
+  const found: BodyChange[] = [];
+  const unchanged: BodyChange[] = [];
+  const reached = new Set<Body>();
+  for (const body of base.places.bodies) {
+    const partners = new Map<Body, { from: ElfSymbol; to: ElfSymbol }>();
+    const lost: ElfSymbol[] = [];
+    for (const symbol of body.symbols) {
+      const index = pairing.forward.get(symbol.index);
+      const to = index === undefined ? undefined : next.elf.symbols[index];
+      const partner = to ? next.places.bodyOf(to) : undefined;
+      if (to && partner) {
+        if (!partners.has(partner)) partners.set(partner, { from: symbol, to });
+      } else lost.push(symbol);
+    }
+    // A name that is gone is a removal; local second names are the assembler's affair.
+    for (const symbol of lost) {
+      if (partners.size > 0 && symbol.bind === 'local') continue;
+      if (partners.size === 0 && symbol !== lost[0] && symbol.bind === 'local') continue;
+      found.push(lone(base, 'removed', body, symbol));
+    }
+    for (const [partner, { from, to }] of partners) {
+      reached.add(partner);
+      const change = changed(base, next, body, partner, from, to);
+      if (code.same(body, partner)) unchanged.push(change);
+      else found.push(change);
+    }
+  }
+  for (const body of next.places.bodies) {
+    for (const symbol of body.symbols) {
+      if (pairing.backward.has(symbol.index) && reached.has(body)) continue;
+      const other = pairing.backward.get(symbol.index);
+      if (other !== undefined && base.places.bodyOf(base.elf.symbols[other]!)) continue;
+      if (symbol !== body.symbols[0] && symbol.bind === 'local') continue;
+      found.push(lone(next, 'new', body, symbol));
+    }
+  }
+  const family = completeFamilies(found, unchanged);
+  return { changes: [...found, ...family].sort(inOrder), same: unchanged.length - family.length };
+}
+
+function changed(
+  base: Side,
+  next: Side,
+  from: Body,
+  to: Body,
+  baseSymbol: ElfSymbol,
+  nextSymbol: ElfSymbol,
+): BodyChange {
+  const parent = parentOf(base, baseSymbol) ?? parentOf(next, nextSymbol);
+  return {
+    name: baseSymbol.name,
+    status: 'changed',
+    base: from,
+    next: to,
+    baseSymbol,
+    nextSymbol,
+    ...(parent ? { parent } : {}),
+    byFamily: false,
+  };
+}
+
+function lone(side: Side, status: 'new' | 'removed', body: Body, symbol: ElfSymbol): BodyChange {
+  const parent = parentOf(side, symbol);
+  return {
+    name: symbol.name,
+    status,
+    ...(status === 'new' ? { next: body, nextSymbol: symbol } : { base: body, baseSymbol: symbol }),
+    ...(parent ? { parent } : {}),
+    byFamily: false,
+  };
+}
+
+const CLONE = /\.(cold|part|isra|constprop|lto_priv|localalias)(?=\.|$)/;
+
+const functionNames = new WeakMap<Side, ReadonlySet<string>>();
+
+/** Name of the function that a symbol is a compiler clone of, where that function exists. */
+function parentOf(side: Side, symbol: ElfSymbol): string | undefined {
+  if (!CLONE.test(symbol.name)) return undefined;
+  let names = functionNames.get(side);
+  if (!names) {
+    names = new Set(side.places.bodies.flatMap((body) => body.symbols.map((one) => one.name)));
+    functionNames.set(side, names);
+  }
+  // The nearest one first: the cold part of a clone belongs to the clone.
+  let name = symbol.name;
+  for (let dot = name.lastIndexOf('.'); dot > 0; dot = name.lastIndexOf('.')) {
+    name = name.slice(0, dot);
+    if (names.has(name)) return name;
+  }
+  return cloneStem(symbol.name).split('.')[0];
+}
+
+/**
+ * A function and its cold part jump into each other's middle, so neither can be replaced alone: where one changed, the other
+ * comes along. The same goes for a function whose split-off part (`.part`) changed: its head tests what the part relies on.
+ */
+function completeFamilies(found: readonly BodyChange[], unchanged: readonly BodyChange[]): BodyChange[] {
+  const byName = new Map<string, BodyChange>();
+  for (const change of unchanged) byName.set(change.name, change);
+  const children = new Map<string, BodyChange[]>();
+  for (const change of unchanged) {
+    if (!change.parent || !/\.cold(\.|$)/.test(change.name)) continue;
+    const list = children.get(change.parent);
+    if (list) list.push(change);
+    else children.set(change.parent, [change]);
+  }
+  const added = new Map<string, BodyChange>();
+  const queue = [...found];
+  for (let change = queue.pop(); change; change = queue.pop()) {
+    const related = [...(children.get(change.name) ?? [])];
+    const parent = change.parent && /\.(cold|part)(\.|$)/.test(change.name) ? byName.get(change.parent) : undefined;
+    if (parent) related.push(parent);
+    for (const one of related) {
+      if (added.has(one.name)) continue;
+      const member = { ...one, byFamily: true };
+      added.set(one.name, member);
+      queue.push(member);
+    }
+  }
+  return [...added.values()];
+}
+
+/** In the order of the next object's code; removed functions last. */
+function inOrder(a: BodyChange, b: BodyChange): number {
+  const left = a.next ?? a.base!;
+  const right = b.next ?? b.base!;
+  return (
+    Number(a.next === undefined) - Number(b.next === undefined) ||
+    left.section - right.section ||
+    left.start - right.start
+  );
+}

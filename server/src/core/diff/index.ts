@@ -1,0 +1,104 @@
+import { functionAt, listBody } from '../asm/listing.ts';
+import type { AsmRow } from '../asm/types.ts';
+import { type CodeComparer, createCodeComparer } from './code.ts';
+import { diffData } from './data.ts';
+import { type BodyChange, compareFunctions } from './functions.ts';
+import { diffInlining } from './inlining.ts';
+import { diffTypes } from './layout.ts';
+import { isLineOnly } from './lines.ts';
+import { createMeaning, type Side } from './meaning.ts';
+import { pairSymbols } from './pair.ts';
+import { changedLines, type ReasonInput, reasonsOf } from './reasons.ts';
+import { alignRows } from './rows.ts';
+import { createSide } from './side.ts';
+import { diffSignatures } from './signatures.ts';
+import type { AlignedRow, FunctionChange, ObjectDiff, ObjectPair, Reason, SourceEdits } from './types.ts';
+
+/** What is known besides the objects. */
+export interface DiffOptions {
+  /** Source lines that were edited: makes the reasons exact. */
+  readonly edits?: SourceEdits;
+}
+
+/**
+ * Compares the two objects of a unit by meaning: functions, data, types, signatures and inlining. Comments, white space and the
+ * order of functions make no difference. Pure; never throws for objects that `loadObject` accepted.
+ */
+export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): ObjectDiff {
+  const base = createSide(pair.base);
+  const next = createSide(pair.next);
+  const pairing = pairSymbols(pair.base, pair.next);
+  const meaning = createMeaning(base, next, pairing);
+  const code = createCodeComparer(base, next, pairing, meaning);
+  const { changes, same } = compareFunctions(base, next, pairing, code);
+  const data = diffData(base, next, pairing, meaning);
+  const patched = new Set(changes.filter((change) => change.status !== 'removed').map((change) => change.name));
+  const types = diffTypes(pair, patched);
+  const input: ReasonInput = {
+    base,
+    next,
+    types,
+    changedNames: new Set(changes.map((change) => change.name)),
+    ...(options.edits ? { edits: options.edits } : {}),
+  };
+  const reasons = new Map<BodyChange, readonly Reason[]>();
+  const functions = changes.map((change) => {
+    const described = describe(input, change, code);
+    reasons.set(change, described.reasons);
+    return described;
+  });
+  const inlining = diffInlining(base, next, changes, (change) => reasons.get(change) ?? []);
+  return {
+    functions,
+    sameFunctions: same,
+    data,
+    types,
+    signatures: diffSignatures(pair, functions),
+    inlining,
+    pairing: pairing.forward,
+    problems: pairing.problems,
+  };
+}
+
+function describe(input: ReasonInput, change: BodyChange, code: CodeComparer): FunctionChange {
+  const baseRows = rowsOf(input.base, change.base);
+  const nextRows = rowsOf(input.next, change.next);
+  const aligned = change.status === 'changed' ? markTables(change, alignRows(baseRows, nextRows)) : [];
+  const lineOnly =
+    change.status === 'changed' &&
+    !change.byFamily &&
+    isLineOnly(aligned, change.base!, change.next!, code, input.edits);
+  const side = change.next ? input.next : input.base;
+  const body = change.next ?? change.base!;
+  const at = functionAt(side.object, body.section, body.start)?.decl;
+  return {
+    name: change.name,
+    status: change.status,
+    ...(change.baseSymbol ? { base: change.baseSymbol } : {}),
+    ...(change.nextSymbol ? { next: change.nextSymbol } : {}),
+    baseSize: change.base?.size ?? 0,
+    nextSize: change.next?.size ?? 0,
+    baseInstructions: baseRows.filter((row) => !row.padding).length,
+    nextInstructions: nextRows.filter((row) => !row.padding).length,
+    ...(change.parent ? { parent: change.parent } : {}),
+    reasons: reasonsOf(input, change, aligned, lineOnly),
+    lineOnly,
+    ...(at ? { at } : {}),
+    changedLines: changedLines(aligned),
+  };
+}
+
+function rowsOf(side: Side, body: BodyChange['base']): AsmRow[] {
+  return body ? listBody(side.object, body) : [];
+}
+
+/**
+ * A function whose text is the same differs in a table that it uses (jump table, addresses): the rows that refer to tables are then the ones that
+ * changed.
+ */
+function markTables(change: BodyChange, aligned: AlignedRow[]): AlignedRow[] {
+  if (change.byFamily || aligned.some((row) => !row.same)) return aligned;
+  return aligned.map((row) =>
+    row.base?.references.some((reference) => reference.kind === 'constant') ? { ...row, same: false } : row,
+  );
+}

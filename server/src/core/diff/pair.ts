@@ -1,0 +1,298 @@
+import { isNamelessConstant, placesOf, SHF } from '../asm/places.ts';
+import { relocationTarget } from '../asm/targets.ts';
+import type { ElfSymbol } from '../elf/types.ts';
+import type { ObjectModel } from '../object.ts';
+import type { Problem } from '../problem.ts';
+
+/** Which symbol of the one object is which of the other. */
+export interface Pairing {
+  /** Base symbol index → next symbol index, and back. Nameless constants are not in it: they go by content. */
+  readonly forward: ReadonlyMap<number, number>;
+  readonly backward: ReadonlyMap<number, number>;
+  /** Static variables that could not be told apart and were paired by order. */
+  readonly problems: readonly Problem[];
+}
+
+/** A name with every number that the compiler appended taken out: `f.part.0.isra.1` → `f.part.isra`, `count.3` → `count`. */
+export function cloneStem(name: string): string {
+  return name.replace(/\.\d+(?=\.|$)/g, '');
+}
+
+/** What a symbol can be paired with: code with code, data with data. */
+function classOf(symbol: ElfSymbol): string {
+  if (symbol.type === 'func' || symbol.type === 'ifunc') return 'code';
+  if (symbol.type === 'object' || symbol.type === 'common') return 'data';
+  return symbol.type;
+}
+
+/**
+ * Pairs the symbols of two objects: globals by name; locals by name and source file; what the compiler numbers (static
+ * variables of functions, clones) by scope, use and contents instead of the number; then what changed between static and global.
+ */
+export function pairSymbols(base: ObjectModel, next: ObjectModel): Pairing {
+  const pairer = new Pairer(base, next);
+  pairer.globals();
+  pairer.sections();
+  pairer.locals();
+  pairer.changedScope();
+  return pairer;
+}
+
+/** Symbols of one side under one identity. */
+interface Group {
+  readonly base: ElfSymbol[];
+  readonly next: ElfSymbol[];
+  /** The identity contains a number given by the compiler, or had one taken out: names prove nothing. */
+  numbered: boolean;
+}
+
+class Pairer implements Pairing {
+  readonly forward = new Map<number, number>();
+  readonly backward = new Map<number, number>();
+  readonly problems: Problem[] = [];
+  readonly #base: ObjectModel;
+  readonly #next: ObjectModel;
+  readonly #users = new Map<ObjectModel, ReadonlyMap<number, string>>();
+
+  constructor(base: ObjectModel, next: ObjectModel) {
+    this.#base = base;
+    this.#next = next;
+  }
+
+  #pair(base: ElfSymbol, next: ElfSymbol): void {
+    if (this.forward.has(base.index) || this.backward.has(next.index)) return;
+    this.forward.set(base.index, next.index);
+    this.backward.set(next.index, base.index);
+  }
+
+  globals(): void {
+    const byName = new Map<string, ElfSymbol>();
+    for (const symbol of this.#next.elf.symbols) {
+      if (symbol.bind !== 'local' && symbol.name !== '' && !byName.has(symbol.name)) byName.set(symbol.name, symbol);
+    }
+    for (const symbol of this.#base.elf.symbols) {
+      if (symbol.bind === 'local' || symbol.name === '') continue;
+      const partner = byName.get(symbol.name);
+      if (partner) this.#pair(symbol, partner);
+    }
+  }
+
+  /** Section symbols, by the section's name; several of one name in order. */
+  sections(): void {
+    const byName = new Map<string, ElfSymbol[]>();
+    for (const symbol of this.#next.elf.symbols) if (symbol.type === 'section') push(byName, symbol.name, symbol);
+    const taken = new Map<string, number>();
+    for (const symbol of this.#base.elf.symbols) {
+      if (symbol.type !== 'section') continue;
+      const at = taken.get(symbol.name) ?? 0;
+      taken.set(symbol.name, at + 1);
+      const partner = byName.get(symbol.name)?.[at];
+      if (partner) this.#pair(symbol, partner);
+    }
+  }
+
+  locals(): void {
+    const manyFiles = fileCount(this.#base) > 1 || fileCount(this.#next) > 1;
+    const groups = new Map<string, Group>();
+    const collect = (object: ObjectModel, side: 'base' | 'next') => {
+      const scopes = staticScopes(object);
+      for (const symbol of object.elf.symbols) {
+        if (symbol.bind !== 'local' || symbol.type === 'section' || symbol.type === 'file' || symbol.name === '')
+          continue;
+        if (typeof symbol.place !== 'number' && symbol.place !== 'abs') continue;
+        if (isNamelessConstant(object.elf, symbol)) continue;
+        const scope = scopes.get(`${symbol.place}:${symbol.offset}`);
+        const name = scope !== undefined && classOf(symbol) !== 'code' ? scope : cloneStem(symbol.name);
+        const key = `${classOf(symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}\0${name}`;
+        let group = groups.get(key);
+        if (!group) {
+          group = { base: [], next: [], numbered: false };
+          groups.set(key, group);
+        }
+        if (name !== symbol.name) group.numbered = true;
+        group[side].push(symbol);
+      }
+    };
+    collect(this.#base, 'base');
+    collect(this.#next, 'next');
+    for (const group of groups.values()) this.#pairGroup(group);
+  }
+
+  #pairGroup(group: Group): void {
+    if (group.base.length === 0 || group.next.length === 0) return;
+    if (group.base.length === 1 && group.next.length === 1) {
+      this.#pair(group.base[0]!, group.next[0]!);
+      return;
+    }
+    if (!group.numbered) {
+      this.#inOrder(group);
+      return;
+    }
+    // The most telling evidence first; each round pairs only what is unique under it.
+    const code = classOf(group.base[0]!) === 'code';
+    const b = this.#base;
+    const n = this.#next;
+    const size = (_o: ObjectModel, s: ElfSymbol) => `${s.size}`;
+    const users = (o: ObjectModel, s: ElfSymbol) => this.#usersOf(o, s);
+    const contents = (o: ObjectModel, s: ElfSymbol) => contentsKey(o, s);
+    const name = (_o: ObjectModel, s: ElfSymbol) => s.name;
+    const kind = (o: ObjectModel, s: ElfSymbol) => sectionKind(o, s);
+    const rounds = code
+      ? [[name, contents], [contents], [users, size], [users], [name]]
+      : [
+          [users, contents, size, kind],
+          [users, size, kind],
+          [users, kind],
+          [users],
+          [contents, size, kind],
+          [size, kind],
+        ];
+    for (const round of rounds) {
+      this.#round(
+        group,
+        (symbol) => round.map((part) => part(b, symbol)).join('\0'),
+        (symbol) => round.map((part) => part(n, symbol)).join('\0'),
+      );
+    }
+    const left = group.base.filter((symbol) => !this.forward.has(symbol.index));
+    const right = group.next.filter((symbol) => !this.backward.has(symbol.index));
+    if (left.length > 0 && right.length > 0 && !code && left.length !== right.length) {
+      this.problems.push({
+        area: 'diff.pair',
+        message: `The static variables ${left.map((one) => one.name).join(', ')} could not be told apart; they were paired in order. Give them different names.`,
+      });
+    }
+    this.#inOrder({ base: left, next: right, numbered: true });
+  }
+
+  #round(group: Group, baseKey: (symbol: ElfSymbol) => string, nextKey: (symbol: ElfSymbol) => string): void {
+    const left = unique(
+      group.base.filter((symbol) => !this.forward.has(symbol.index)),
+      baseKey,
+    );
+    const right = unique(
+      group.next.filter((symbol) => !this.backward.has(symbol.index)),
+      nextKey,
+    );
+    for (const [key, symbol] of left) {
+      const partner = right.get(key);
+      if (symbol && partner) this.#pair(symbol, partner);
+    }
+  }
+
+  #inOrder(group: Group): void {
+    const left = group.base.filter((symbol) => !this.forward.has(symbol.index));
+    const right = group.next.filter((symbol) => !this.backward.has(symbol.index));
+    for (let i = 0; i < Math.min(left.length, right.length); i++) this.#pair(left[i]!, right[i]!);
+  }
+
+  /** A static that became global, or the other way round, keeps its identity. */
+  changedScope(): void {
+    const byName = new Map<string, ElfSymbol>();
+    for (const symbol of this.#next.elf.symbols) {
+      if (this.backward.has(symbol.index) || typeof symbol.place === 'string' || symbol.type === 'section') continue;
+      if (symbol.name !== '' && symbol.type !== 'file') byName.set(`${classOf(symbol)}\0${symbol.name}`, symbol);
+    }
+    for (const symbol of this.#base.elf.symbols) {
+      if (this.forward.has(symbol.index) || typeof symbol.place === 'string' || symbol.type === 'section') continue;
+      const partner = byName.get(`${classOf(symbol)}\0${symbol.name}`);
+      if (partner && partner.bind !== symbol.bind) this.#pair(symbol, partner);
+    }
+  }
+
+  /** Names of the functions whose code or data refers to a symbol, as one text. */
+  #usersOf(object: ObjectModel, symbol: ElfSymbol): string {
+    let users = this.#users.get(object);
+    if (!users) {
+      users = collectUsers(object);
+      this.#users.set(object, users);
+    }
+    return users.get(symbol.index) ?? '';
+  }
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
+
+/** Entries that are alone under their key; shared keys map to undefined. */
+function unique(
+  symbols: readonly ElfSymbol[],
+  keyOf: (symbol: ElfSymbol) => string,
+): Map<string, ElfSymbol | undefined> {
+  const map = new Map<string, ElfSymbol | undefined>();
+  for (const symbol of symbols) {
+    const key = keyOf(symbol);
+    map.set(key, map.has(key) ? undefined : symbol);
+  }
+  return map;
+}
+
+function fileCount(object: ObjectModel): number {
+  return new Set(object.elf.symbols.map((symbol) => symbol.file).filter((file) => file !== undefined)).size;
+}
+
+/** `scope::name` of static variables in functions, by `section:offset`, from the debug information. */
+function staticScopes(object: ObjectModel): ReadonlyMap<string, string> {
+  const scopes = new Map<string, string>();
+  for (const variable of object.dwarf.variables) {
+    if (variable.place && variable.scope) {
+      scopes.set(`${variable.place.section}:${variable.place.offset}`, `${variable.scope}::${variable.name}`);
+    }
+  }
+  return scopes;
+}
+
+/** Symbol index → sorted names of the functions that refer to it. */
+function collectUsers(object: ObjectModel): ReadonlyMap<number, string> {
+  const places = placesOf(object.elf);
+  const users = new Map<number, Set<string>>();
+  for (const body of places.bodies) {
+    const name = cloneStem(body.symbols[0]!.name);
+    for (const relocation of object.elf.relocationsOf(body.section)) {
+      if (relocation.offset < body.start || relocation.offset >= body.start + body.size) continue;
+      // Bias 4 is right but for instructions with an immediate; the few bytes do not matter for telling users apart.
+      const { symbol } = relocationTarget(places, relocation, object.elf.machine === 62 ? 4 : 0);
+      if (!symbol) continue;
+      let set = users.get(symbol.index);
+      if (!set) {
+        set = new Set();
+        users.set(symbol.index, set);
+      }
+      set.add(name);
+    }
+  }
+  return new Map([...users].map(([index, names]) => [index, [...names].sort().join(',')]));
+}
+
+/** bss, data, read-only data, thread-local: what a section is for. */
+export function sectionKind(object: ObjectModel, symbol: ElfSymbol): string {
+  if (symbol.place === 'common') return 'bss';
+  if (typeof symbol.place !== 'number') return symbol.place;
+  const section = object.elf.sections[symbol.place];
+  if (!section) return 'none';
+  const nobits = section.type === 8;
+  const tls = (section.flags & SHF.tls) !== 0 ? 't' : '';
+  if (section.flags & SHF.exec) return 'text';
+  // Constants with relocations are read-only once the dynamic linker is done.
+  if (!(section.flags & SHF.write) || section.name.startsWith('.data.rel.ro')) return 'rodata';
+  return `${tls}${nobits ? 'bss' : 'data'}`;
+}
+
+/** Contents as a key: the bytes, with relocations by offset, symbol name and addend. */
+function contentsKey(object: ObjectModel, symbol: ElfSymbol): string {
+  if (typeof symbol.place !== 'number') return '';
+  const section = object.elf.sections[symbol.place];
+  if (!section) return '';
+  const end = symbol.offset + symbol.size;
+  let key = Array.from(section.data.subarray(symbol.offset, end), (byte) => String.fromCharCode(byte)).join('');
+  for (const relocation of object.elf.relocationsOf(symbol.place)) {
+    if (relocation.offset < symbol.offset || relocation.offset >= end) continue;
+    const target = object.elf.symbols[relocation.symbol];
+    const name = target && target.bind !== 'local' ? target.name : '';
+    key += `|${relocation.offset - symbol.offset},${relocation.type},${name}`;
+  }
+  return key;
+}

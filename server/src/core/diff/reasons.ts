@@ -1,0 +1,238 @@
+import { functionAt } from '../asm/listing.ts';
+import type { Body } from '../asm/places.ts';
+import { relocationTarget } from '../asm/targets.ts';
+import type { DwarfFunction, SourceLocation, TypeRef } from '../dwarf/types.ts';
+import { differences } from './differences.ts';
+import { hunksOf, touches } from './edits.ts';
+import type { BodyChange } from './functions.ts';
+import type { Side } from './meaning.ts';
+import type { AlignedRow, Reason, SourceEdits, TypeChange } from './types.ts';
+
+/** What is known of a pair when reasons are looked for. */
+export interface ReasonInput {
+  readonly base: Side;
+  readonly next: Side;
+  readonly types: readonly TypeChange[];
+  readonly edits?: SourceEdits;
+  /** Names of all functions that differ. */
+  readonly changedNames: ReadonlySet<string>;
+}
+
+/**
+ * Why a changed function is in the patch: first where the change comes from (its own text, an inlined function, a type, a macro),
+ * then what differs in the code (constant, string, callee, data).
+ */
+export function reasonsOf(
+  input: ReasonInput,
+  change: BodyChange,
+  aligned: readonly AlignedRow[],
+  lineOnly: boolean,
+): Reason[] {
+  if (change.status !== 'changed') return [{ kind: change.status, detail: '' }];
+  if (change.byFamily) return [{ kind: 'clone', detail: change.parent ?? '' }];
+  if (lineOnly) return [{ kind: 'line-only', detail: '' }];
+  const reasons = [...causes(input, change, aligned), ...differences(aligned)];
+  const seen = new Set<string>();
+  return reasons.filter((reason) => {
+    const key = `${reason.kind}\0${reason.detail}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+function causes(input: ReasonInput, change: BodyChange, aligned: readonly AlignedRow[]): Reason[] {
+  const before = functionAt(input.base.object, change.base!.section, change.base!.start);
+  const after = functionAt(input.next.object, change.next!.section, change.next!.start);
+  const types = typeCauses(input, change, before, after, aligned);
+  return input.edits ? knownEdits(input, input.edits, aligned, before, after, types) : inferred(input, aligned, types);
+}
+
+/** With the edits at hand: whose lines were touched. */
+function knownEdits(
+  input: ReasonInput,
+  edits: SourceEdits,
+  aligned: readonly AlignedRow[],
+  before: DwarfFunction | undefined,
+  after: DwarfFunction | undefined,
+  types: readonly Reason[],
+): Reason[] {
+  const reasons: Reason[] = [];
+  if (edited(edits, 'base', spanOf(before, aligned, 'base')) || edited(edits, 'next', spanOf(after, aligned, 'next'))) {
+    reasons.push({ kind: 'own-edit', detail: '' });
+  }
+  const callees = new Set([...(before?.inlined ?? []), ...(after?.inlined ?? [])].map((call) => call.name));
+  for (const callee of callees) {
+    if (
+      edited(edits, 'base', inlinedSpan(input.base, before, callee, aligned, 'base')) ||
+      edited(edits, 'next', inlinedSpan(input.next, after, callee, aligned, 'next'))
+    ) {
+      reasons.push({ kind: 'inlined-callee', detail: callee });
+    }
+  }
+  reasons.push(...types);
+  if (reasons.length > 0) return reasons;
+  return [{ kind: editsOutsideFunctions(input, edits) ? 'macro' : 'compiler-noise', detail: '' }];
+}
+
+/** Without the edits: what the differing instructions belong to. */
+function inferred(input: ReasonInput, aligned: readonly AlignedRow[], types: readonly Reason[]): Reason[] {
+  const inlined = new Map<string, number>();
+  let own = 0;
+  for (const row of aligned) {
+    if (row.same) continue;
+    const chain = (row.next ?? row.base!).inlinedFrom;
+    // A changed function anywhere in the chain explains the row; else the innermost one does.
+    const callee = [...chain].reverse().find((name) => input.changedNames.has(name)) ?? chain.at(-1);
+    if (callee === undefined) own++;
+    else inlined.set(callee, (inlined.get(callee) ?? 0) + 1);
+  }
+  const callees = [...inlined].filter(([name, rows]) => input.changedNames.has(name) || rows > own);
+  const reasons: Reason[] = [...callees.map(([detail]): Reason => ({ kind: 'inlined-callee', detail })), ...types];
+  return reasons.length > 0 ? reasons : [{ kind: 'own-edit', detail: '' }];
+}
+
+/** Lines of a function body: file, first and last line. */
+interface Span {
+  readonly file: string;
+  readonly first: number;
+  readonly last: number;
+}
+
+function edited(edits: SourceEdits, side: 'base' | 'next', span: Span | undefined): boolean {
+  return span !== undefined && hunksOf(edits, span.file).some((hunk) => touches(hunk, side, span.first, span.last));
+}
+
+function spanOf(
+  of: DwarfFunction | undefined,
+  aligned: readonly AlignedRow[],
+  side: 'base' | 'next',
+): Span | undefined {
+  if (!of?.decl) return undefined;
+  let last = Math.max(of.decl.line, of.endLine ?? 0);
+  for (const row of aligned) {
+    const one = row[side];
+    if (one?.source && one.inlinedFrom.length === 0 && one.source.file === of.decl.file)
+      last = Math.max(last, one.source.line);
+  }
+  return { file: of.decl.file, first: of.decl.line, last };
+}
+
+/** Lines of an inlined function: from its declaration to the last line seen of it. */
+function inlinedSpan(
+  side: Side,
+  of: DwarfFunction | undefined,
+  callee: string,
+  aligned: readonly AlignedRow[],
+  which: 'base' | 'next',
+): Span | undefined {
+  const standalone = side.object.dwarf.functions.find((one) => one.name === callee);
+  const decl = standalone?.decl ?? of?.inlined.find((call) => call.name === callee)?.decl;
+  if (!decl) return undefined;
+  let last = Math.max(decl.line, standalone?.endLine ?? 0);
+  for (const row of aligned) {
+    const one = row[which];
+    if (one?.source && one.inlinedFrom.at(-1) === callee && one.source.file === decl.file)
+      last = Math.max(last, one.source.line);
+  }
+  return { file: decl.file, first: decl.line, last };
+}
+
+/** A hunk that lies in no function: a macro, a declaration, a type. */
+function editsOutsideFunctions(input: ReasonInput, edits: SourceEdits): boolean {
+  const spans = (side: Side): Span[] =>
+    side.object.dwarf.functions.flatMap((of) =>
+      of.decl
+        ? [{ file: of.decl.file, first: of.decl.line, last: Math.max(of.decl.line, of.endLine ?? of.decl.line) }]
+        : [],
+    );
+  const base = spans(input.base);
+  const next = spans(input.next);
+  for (const [file, hunks] of edits) {
+    for (const hunk of hunks) {
+      const within = (side: 'base' | 'next', list: readonly Span[]) =>
+        list.some((span) =>
+          hunksOf(new Map([[file, [hunk]]]), span.file).some((one) => touches(one, side, span.first, span.last)),
+        );
+      if (!within('base', base) && !within('next', next)) return true;
+    }
+  }
+  return false;
+}
+
+/** Changed types that the function works with; the detail names the field that differs. */
+function typeCauses(
+  input: ReasonInput,
+  change: BodyChange,
+  before: DwarfFunction | undefined,
+  after: DwarfFunction | undefined,
+  aligned: readonly AlignedRow[],
+): Reason[] {
+  const candidates = input.types.filter(
+    (type) =>
+      type.status === 'changed' &&
+      (type.members.length > 0 || type.enumerators.length > 0 || type.baseSize !== type.nextSize),
+  );
+  if (candidates.length === 0) return [];
+  const used = new Set([...typesUsed(input.base, before, change.base!), ...typesUsed(input.next, after, change.next!)]);
+  const text = aligned
+    .filter((row) => !row.same)
+    .flatMap((row) => [row.base?.operands ?? '', row.next?.operands ?? ''])
+    .join('\n');
+  const reasons: Reason[] = [];
+  for (const type of candidates) {
+    if (!used.has(type.name)) continue;
+    const names = type.members.map((member) => ({
+      path: member.path,
+      offsets: [member.base?.bitOffset, member.next?.bitOffset],
+    }));
+    const seen = names.find(({ offsets }) =>
+      offsets.some(
+        (bits) => bits !== undefined && bits >= 64 && text.includes(`0x${Math.floor(bits / 8).toString(16)}`),
+      ),
+    );
+    const field = (seen ?? names[0])?.path ?? type.enumerators[0]?.name;
+    reasons.push({ kind: 'header-type', detail: field ? `${type.name}.${field}` : type.name });
+  }
+  return reasons;
+}
+
+/** Names of the types that a function's variables and the data that it refers to lead to. */
+function typesUsed(side: Side, of: DwarfFunction | undefined, body: Body): ReadonlySet<string> {
+  const { types, variables } = side.object.dwarf;
+  const names = new Set<string>();
+  const seen = new Set<TypeRef>();
+  const queue: TypeRef[] = of ? [of.returnType, ...of.localTypes, ...of.parameters.map((one) => one.type)] : [];
+  const byPlace = new Map<string, TypeRef>(
+    variables.flatMap((one) => (one.place ? [[`${one.place.section}:${one.place.offset}`, one.type] as const] : [])),
+  );
+  const byName = new Map(variables.map((one) => [one.name, one.type] as const));
+  for (const relocation of side.elf.relocationsOf(body.section)) {
+    if (relocation.offset < body.start || relocation.offset >= body.start + body.size) continue;
+    const { symbol } = relocationTarget(side.places, relocation, side.elf.machine === 62 ? 4 : 0);
+    if (!symbol) continue;
+    const type = byPlace.get(`${symbol.place}:${symbol.offset}`) ?? byName.get(symbol.name);
+    if (type !== undefined) queue.push(type);
+  }
+  for (let ref = queue.pop(); ref !== undefined; ref = queue.pop()) {
+    if (ref < 0 || seen.has(ref)) continue;
+    seen.add(ref);
+    const type = types[ref];
+    if (!type) continue;
+    if (type.name) names.add(type.name);
+    queue.push(type.target, ...type.members.map((member) => member.type));
+  }
+  return names;
+}
+
+/** Source lines whose code differs, each once: of the next side, of the base side where nothing is left of it. */
+export function changedLines(aligned: readonly AlignedRow[]): SourceLocation[] {
+  const lines = new Map<string, SourceLocation>();
+  let last: SourceLocation | undefined;
+  for (const row of aligned) {
+    if (row.next?.source) last = row.next.source;
+    if (row.same) continue;
+    // Deleted instructions have no line of their own on the next side: the place where they stood is named.
+    const at = row.next ? row.next.source : (last ?? row.base?.source);
+    if (at) lines.set(`${at.file}:${at.line}`, { file: at.file, line: at.line });
+  }
+  return [...lines.values()].sort((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1));
+}
