@@ -39,7 +39,7 @@ function producer(object: ObjectModel): { compiler: string; options: string[]; t
   const compiler = (first < 0 ? words : words.slice(0, first)).join(' ');
   const options = (first < 0 ? [] : words.slice(first)).filter(
     (word) =>
-      word.startsWith('-') && !/^-(g|W|fdebug|ffile-prefix|fmacro-prefix|fdiagnostics|frandom-seed|fplugin)/.test(word),
+      word.startsWith('-') && !/^-(g|W|fdebug|ffile-prefix|fmacro-prefix|fdiagnostics|fno-canonical-system-headers|frandom-seed|fplugin)/.test(word),
   );
   return { compiler, options, text };
 }
