@@ -61,12 +61,16 @@ export class CommandIndex {
     this.problems = read.problems;
     this.byFile = new Map();
     this.list = [];
-    const byId = new Map<string, CompileCommand>();
-    for (const command of read.commands) {
-      // Two entries for one object are one unit: a recorder that appends lists the newest command last.
-      byId.set(command.output ?? command.file, command);
+    // Two entries for one object are one unit: a recorder that appends lists the newest command last.
+    const byObject = new Map<string, CompileCommand>();
+    for (const command of read.commands) byObject.set(`${command.output ?? ''}\0${command.file}`, command);
+    const taken = new Set<string>();
+    for (const command of byObject.values()) {
+      let id = command.output ?? command.file;
+      while (taken.has(id)) id = `${id}#${basename(command.file)}`;
+      taken.add(id);
+      this.add({ id, command });
     }
-    for (const [id, command] of byId) this.add({ id, command });
     return true;
   }
 

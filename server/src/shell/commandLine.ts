@@ -88,7 +88,7 @@ export function compilerIndex(args: readonly string[]): number {
 }
 
 /**
- * Absolute path of the object that a command writes. Without `-o`, the source's base name with `.o` in the working
+ * Absolute path of the object that a command writes; undefined for a command that compiles and links in one. Without `-o`, the source's base name with `.o` in the working
  * directory, as compilers do.
  */
 export function outputOf(args: readonly string[], directory: string, file?: string): string | undefined {
@@ -102,8 +102,10 @@ export function outputOf(args: readonly string[], directory: string, file?: stri
     else if (piece.kind === 'option' && piece.text === '-c') compiles = true;
     else if (piece.kind === 'input' && /\.(c|i|s|S|sx)$/.test(piece.text)) source ??= piece.text;
   }
+  // Without -c the command links: what it writes is no object.
+  if (!compiles) return undefined;
   if (output !== undefined) return resolve(directory, output);
-  if (source === undefined || !compiles) return undefined;
+  if (source === undefined) return undefined;
   return resolve(directory, `${basename(source, extname(source))}.o`);
 }
 

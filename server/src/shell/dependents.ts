@@ -17,8 +17,7 @@ export class Dependents {
   }
 
   dependsOn(unit: Unit, path: string): boolean {
-    const known = this.files.get(unit.id);
-    return known?.set.has(canonical(path));
+    return this.files.get(unit.id)?.set.has(canonical(path)) ?? false;
   }
 
   /** Units of which nothing is known yet. */

@@ -32,7 +32,8 @@ function commentOf(elf: ElfFile): string {
 /** Reads who made an object: `.comment` for the compiler, DWARF's producer for the options. Undefined where neither tells. */
 export function producerOf(bytes: Uint8Array): Producer | undefined {
   const { elf } = readElf(bytes);
-  if (!elf) return undefined;
+  // A linked file carries the marks of every object in it, the C runtime's too.
+  if (elf?.kind !== 'rel') return undefined;
   const comment = commentOf(elf);
   const dwarf = readDwarf(elf).units[0]?.producer ?? '';
   const words = dwarf.split(' ').filter((word) => word !== '');
