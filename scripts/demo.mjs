@@ -21,10 +21,9 @@ function say(text) {
 /** Runs `livepatch ...` in the workspace, shows the command line and the answer. Throws on another exit status than expected. */
 async function livepatch(args, expected = 0) {
   console.log(`${green('$')} livepatch ${args.map((arg) => arg.replace(`${folder}/`, '')).join(' ')}`);
-  const result = await run(process.execPath, [cli, ...args], { cwd: folder, seconds: 60, show: true });
+  const result = await run(process.execPath, [cli, ...args], { cwd: folder, seconds: 60, inherit: true });
   if (result.code !== expected)
     throw new Error(`livepatch ${args[0]} ended with status ${result.code}, expected ${expected}`);
-  return result.stdout;
 }
 
 async function showBoard() {

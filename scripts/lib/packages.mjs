@@ -16,6 +16,7 @@ export const packageSets = {
 };
 
 const installed = (name) => {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format
   const query = spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' });
   return query.status === 0 && query.stdout.trim().startsWith('installed');
 };

@@ -74,8 +74,8 @@ export async function stop(child, grace = 3000) {
  * Runs a program to its end.
  * @param {string} program
  * @param {readonly string[]} args
- * @param {{cwd?: string, env?: NodeJS.ProcessEnv, seconds?: number, show?: boolean, input?: string}} [options]
- *   `show`: its output goes to ours as it comes, and is returned as well.
+ * @param {{cwd?: string, env?: NodeJS.ProcessEnv, seconds?: number, show?: boolean, inherit?: boolean, input?: string}} [options]
+ *   `show`: its output goes to ours as it comes, and is returned as well. `inherit`: it has our own output, a terminal too.
  * @returns {Promise<{code: number, stdout: string, stderr: string, timedOut: boolean, milliseconds: number}>}
  *   `code` is 127 where the program does not exist, 124 where the time ran out.
  */
@@ -85,7 +85,9 @@ export function run(program, args, options = {}) {
     const child = start(program, args, {
       cwd: options.cwd,
       env: options.env ?? process.env,
-      stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      stdio: options.inherit
+        ? ['ignore', 'inherit', 'inherit']
+        : [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     });
     let stdout = '';
     let stderr = '';
@@ -97,11 +99,11 @@ export function run(program, args, options = {}) {
       },
       (options.seconds ?? 600) * 1000,
     );
-    child.stdout.setEncoding('utf8').on('data', (text) => {
+    child.stdout?.setEncoding('utf8').on('data', (text) => {
       stdout += text;
       if (options.show) process.stdout.write(text);
     });
-    child.stderr.setEncoding('utf8').on('data', (text) => {
+    child.stderr?.setEncoding('utf8').on('data', (text) => {
       stderr += text;
       if (options.show) process.stderr.write(text);
     });
@@ -115,7 +117,7 @@ export function run(program, args, options = {}) {
       finish(127);
     });
     // `close`, not `exit`: the pipes have been drained by then. A grandchild that keeps them open must not hold us.
-    child.on('exit', () => setTimeout(() => child.stdout.destroy(), 2000).unref());
+    child.on('exit', () => setTimeout(() => child.stdout?.destroy(), 2000).unref());
     child.on('close', (code) => finish(timedOut ? 124 : (code ?? 1)));
   });
 }
