@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { hazard } from '../../support/markers.ts';
+
+hazard('static-local-new', {
+  base: `
+extern void log_it(int);
+void tick(int x) { log_it(x); }
+`,
+  next: `
+extern void log_it(int);
+void tick(int x) {
+  static int ticks;
+//^^^ static-local-new note
+  log_it(x + ticks++);
+}
+`,
+  check: ({ verdict }) => assert.equal(verdict, 'patchable'),
+});
+
+hazard('static-local-new: near misses, a constant one and an automatic one', {
+  base: `
+extern void log_it(int);
+void tick(int x) { log_it(x); }
+`,
+  next: `
+extern void log_it(int);
+void tick(int x) {
+  static const int steps[4] = { 1, 5, 9, 2 };
+  int more = 3;
+  log_it(steps[x & 3] + more);
+}
+`,
+});
+
+hazard('static-local-removed', {
+  base: `
+extern void log_it(int);
+void tick(int x) {
+  static int ticks;
+  log_it(x + ticks++);
+}
+`,
+  next: `
+extern void log_it(int);
+void tick(int x) {
+//^^^ static-local-removed review
+  log_it(x);
+}
+`,
+});
+
+hazard('static-local-resized', {
+  base: `
+char *buffer(void) { static char text[16]; return text; }
+`,
+  next: `
+char *buffer(void) { static char text[64]; text[0] = 0; return text; }
+//^^^ static-local-resized blocker
+`,
+  check: ({ findings }) => {
+    assert.deepEqual([findings[0]?.evidence['baseSize'], findings[0]?.evidence['nextSize']], [16, 64]);
+    assert.match(findings[0]!.message, /text in buffer\(\) went from 16 to 64/);
+  },
+});
+
+hazard('static-local-resized: near miss, another static before it renumbers it', {
+  base: `
+int two(void) { static int count = 1; return count++; }
+`,
+  next: `
+int one(void) { static int count = 1; return ++count; }
+//^^^ static-local-new note
+int two(void) { static int count = 1; return count += 2; }
+`,
+});
+
+hazard('static-local-ambiguous', {
+  base: `
+extern void log_it(int *);
+void tick(int x) {
+  if (x) { static int n; log_it(&n); }
+  log_it(&x);
+}
+`,
+  next: `
+extern void log_it(int *);
+void tick(int x) {
+  if (x) { static int n; log_it(&n); }
+  else { static int n; log_it(&n); }
+//^^^ static-local-ambiguous blocker
+  log_it(&x);
+}
+`,
+  ignore: ['static-local-new'],
+});
+
+hazard('static-local-ambiguous: near miss, as many of one name as before', {
+  base: `
+extern void log_it(int *);
+void tick(int x) {
+  if (x) { static int n; log_it(&n); }
+  else { static int n; log_it(&n); }
+}
+`,
+  next: `
+extern void log_it(int *);
+void tick(int x) {
+  if (x > 3) { static int n; log_it(&n); }
+  else { static int n; log_it(&n); }
+}
+`,
+});
+
+hazard('static-local-shared: a function inlined into a changed one and into one that stays', {
+  base: `
+extern void log_it(int);
+static inline __attribute__((always_inline)) int next_id(void) { static int id; return ++id; }
+void changed(int x) { log_it(next_id() + x); }
+void stays(int x) { log_it(next_id() - x); }
+`,
+  next: `
+extern void log_it(int);
+static inline __attribute__((always_inline)) int next_id(void) { static int id; return ++id; }
+void changed(int x) { log_it(next_id() + x * 3); }
+//^^^ static-local-shared review
+void stays(int x) { log_it(next_id() - x); }
+`,
+});
+
+hazard('static-local-shared: near miss, only functions of the patch use it', {
+  base: `
+extern void log_it(int);
+static inline __attribute__((always_inline)) int next_id(void) { static int id; return ++id; }
+void changed(int x) { log_it(next_id() + x); }
+void stays(int x) { log_it(x); }
+`,
+  next: `
+extern void log_it(int);
+static inline __attribute__((always_inline)) int next_id(void) { static int id; return ++id; }
+void changed(int x) { log_it(next_id() + x * 3); }
+void stays(int x) { log_it(x); }
+`,
+});
