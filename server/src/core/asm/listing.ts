@@ -8,7 +8,7 @@ import { putBranch, putReference, referenceText, roleOf } from './operands.ts';
 import { type Body, isCode, placesOf } from './places.ts';
 import { relocationMeaning } from './relocation.ts';
 import { KIND, type Scan } from './scan.ts';
-import { placeTarget, relocationsIn, relocationTarget, type Target } from './targets.ts';
+import { dropRelocated, placeTarget, relocationsIn, relocationTarget, type Target } from './targets.ts';
 import type { AsmReference, AsmRow, Instruction } from './types.ts';
 
 /**
@@ -30,6 +30,7 @@ export function listBody(object: ObjectModel, body: Body): AsmRow[] {
   const scan = scanner.scan(code);
   const instructions = object.decode(code, body.start);
   const relocations = relocationsIn(elf.relocationsOf(body.section), body.start, body.start + body.size);
+  dropRelocated(scan, relocations, body.start);
   const labels = nameLabels(scan);
   const targets = branchTargets(scan);
   const padding = paddingOf(scan, body.start, (index) => targets[index] === 1);

@@ -44,6 +44,9 @@ export interface Scan {
   immSize: Uint8Array;
 }
 
+/** `target` of an instruction whose field a relocation fills. */
+export const RELOCATED = -0x80000000;
+
 /** A machine's scanner. */
 export interface Scanner {
   /** `e_machine` that it is for. */

@@ -1,7 +1,7 @@
 import type { ElfSymbol, Relocation } from '../elf/types.ts';
 import type { Places } from './places.ts';
 import { relocationMeaning } from './relocation.ts';
-import { instructionAt, type Scan } from './scan.ts';
+import { instructionAt, RELOCATED, type Scan } from './scan.ts';
 
 /** What a relocation or a direct branch points to. */
 export interface Target {
@@ -63,4 +63,18 @@ export function firstAt(relocations: readonly Relocation[], offset: number): num
     else high = middle;
   }
   return low;
+}
+
+/**
+ * Takes the meaningless targets out of a scan: a PC-relative field that a relocation fills holds zero, which looks like the next
+ * instruction. `start` is the section offset of the scanned code.
+ */
+export function dropRelocated(scan: Scan, relocations: readonly Relocation[], start: number): void {
+  let index = 0;
+  for (let i = firstAt(relocations, start); i < relocations.length; i++) {
+    const at = relocations[i]!.offset - start;
+    while (index < scan.count && scan.start[index]! + scan.size[index]! <= at) index++;
+    if (index >= scan.count) return;
+    if (scan.relSize[index]! > 0 && at === scan.start[index]! + scan.relAt[index]!) scan.target[index] = RELOCATED;
+  }
 }

@@ -1,4 +1,5 @@
 import { functionAt } from '../asm/listing.ts';
+import { RELOCATED } from '../asm/scan.ts';
 import type { DwarfFunction, InlinedCall } from '../dwarf/types.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';
@@ -80,7 +81,7 @@ function calleesOf(side: Side, body: { section: number; start: number; size: num
   const scan = found ? side.scanOf(found)?.scan : undefined;
   for (let i = 0; scan && i < scan.count; i++) {
     const target = scan.target[i]!;
-    if (scan.relSize[i]! > 0 && (target < 0 || target >= body.size))
+    if (scan.relSize[i]! > 0 && target !== RELOCATED && (target < 0 || target >= body.size))
       add(side.places.locate(body.section, body.start + target)?.symbol.name);
   }
   return names;

@@ -2,6 +2,7 @@ import { scannerFor } from '../asm/machine.ts';
 import { branchTargets, paddingOf } from '../asm/normalise.ts';
 import { type Body, placesOf } from '../asm/places.ts';
 import { instructionAt } from '../asm/scan.ts';
+import { dropRelocated } from '../asm/targets.ts';
 import type { ObjectModel } from '../object.ts';
 import type { BodyScan, Side } from './meaning.ts';
 
@@ -19,6 +20,7 @@ export function createSide(object: ObjectModel): Side {
       if (!found) {
         const code = object.elf.sections[body.section]!.data.subarray(body.start, body.start + body.size);
         const scan = scanner.scan(code);
+        dropRelocated(scan, object.elf.relocationsOf(body.section), body.start);
         const targets = branchTargets(scan);
         const padding = paddingOf(scan, body.start, (index) => targets[index] === 1);
         const ordinal = new Uint32Array(scan.count);
