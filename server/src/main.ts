@@ -34,7 +34,7 @@ function onRequest<Params, Result>(
   { method }: protocol.Method<Params, Result>,
   handle: (params: Params, token: CancellationToken) => Result | Promise<Result>,
 ): void {
-  connection.onRequest(method, async (params: Params, token: CancellationToken) => handle(params, token));
+  connection.onRequest(method, (params: unknown, token: CancellationToken): unknown => handle(params as Params, token));
 }
 
 /** Custom requests whose outcome is a message to the user: what goes wrong becomes one, too. */

@@ -7,7 +7,7 @@ export function codeLenses(model: Model, path: string): CodeLens[] {
   const lenses: CodeLens[] = [];
   for (const state of model.unitsWith(path)) {
     for (const change of state.result?.diff.functions ?? []) {
-      if (change.at?.file !== path || change.status === 'removed') continue;
+      if (!change.at || !model.documents.same(change.at.file, path) || change.status === 'removed') continue;
       const range = model.range(state, change.at, change.name);
       const { baseInstructions: before, nextInstructions: after } = change;
       const size =

@@ -1,7 +1,6 @@
 import { type Diagnostic, type DiagnosticRelatedInformation, DiagnosticSeverity } from 'vscode-languageserver/node';
 import type { Finding, Fix } from '../core/findings/types.ts';
 import type { CompileError, UnitState } from '../shell/types.ts';
-import { uriOf } from './documents.ts';
 import { type Model, plainName } from './model.ts';
 
 export const SOURCE = 'livepatch';
@@ -40,7 +39,7 @@ function ofFinding(model: Model, state: UnitState, finding: Finding): { path: st
   const reason = finding.severity === 'blocker' ? model.overrideOf(finding) : undefined;
   const related = finding.related.flatMap((each): DiagnosticRelatedInformation[] =>
     each.at?.file
-      ? [{ location: { uri: uriOf(each.at.file), range: model.range(state, each.at) }, message: each.message }]
+      ? [{ location: { uri: model.uri(each.at.file), range: model.range(state, each.at) }, message: each.message }]
       : [],
   );
   const loose = finding.related.filter((each) => !each.at?.file).map((each) => each.message);
@@ -90,7 +89,7 @@ function* ofCompiler(
     while (errors[index + 1]?.severity === 'note') {
       const note = errors[++index]!;
       related.push({
-        location: { uri: uriOf(note.at.file), range: model.rangeIn(note.at.file, note.at.line - 1, note.at) },
+        location: { uri: model.uri(note.at.file), range: model.rangeIn(note.at.file, note.at.line - 1, note.at) },
         message: note.message,
       });
     }
@@ -126,7 +125,8 @@ function ofFailure(model: Model, state: UnitState): { path: string; diagnostic: 
 /** All diagnostics by path of the file that they belong to. Units that share a header tell the same thing once. */
 export function diagnosticsOf(model: Model): Map<string, Diagnostic[]> {
   const byFile = new Map<string, Map<string, Diagnostic>>();
-  const add = ({ path, diagnostic }: { path: string; diagnostic: Diagnostic }): void => {
+  const add = ({ path: built, diagnostic }: { path: string; diagnostic: Diagnostic }): void => {
+    const path = model.documents.spelling(built);
     const list = byFile.get(path) ?? new Map<string, Diagnostic>();
     byFile.set(path, list);
     const { start } = diagnostic.range;

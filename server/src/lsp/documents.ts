@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { canonical } from '../shell/commandIndex.ts';
 
 /** Path of a `file:` URI; undefined for other schemes. */
 export function pathOf(uri: string): string | undefined {
@@ -53,6 +54,8 @@ export type Moment = ReadonlyMap<string, number>;
  */
 export class Documents {
   readonly #open = new Map<string, OpenDocument>();
+  /** Paths of open documents by their canonical path. */
+  readonly #spellings = new Map<string, string>();
   #clock = 0;
 
   /** Takes the text of a document that was opened or changed. Returns false where the text is the same. */
@@ -61,6 +64,7 @@ export class Documents {
     const lines = text.split('\n');
     if (!known) {
       this.#open.set(path, { text, lines, told: undefined, handed: 0, edits: [] });
+      this.#spellings.set(canonical(path), path);
       return true;
     }
     if (known.text === text) return false;
@@ -74,6 +78,17 @@ export class Documents {
 
   close(path: string): void {
     this.#open.delete(path);
+    this.#spellings.delete(canonical(path));
+  }
+
+  /** The path as the editor spells it, where it has the file open: builds and editors may differ by symbolic links. */
+  spelling(path: string): string {
+    return this.#open.has(path) ? path : (this.#spellings.get(canonical(path)) ?? path);
+  }
+
+  /** True where both paths mean one file. */
+  same(a: string | undefined, b: string): boolean {
+    return a === b || (a !== undefined && canonical(a) === canonical(b));
   }
 
   isOpen(path: string): boolean {

@@ -11,15 +11,22 @@ type Result = NonNullable<UnitState['result']>;
 const MAX_PARTS = 4;
 const STALE = '*Stale: what was typed last is not in this yet.*';
 
-/** Functions whose code has a row of this line that differs; `line` counts from 1, in the text that was built. */
-function changedAt(result: Result, path: string, line: number): FunctionChange[] {
-  return result.diff.functions.filter((change) =>
-    change.changedLines.some((at) => at.line === line && at.file === path),
-  );
+/** Functions whose code has a row of this line that differs, with the file as the build spells it; `line` counts from 1. */
+function changedAt(
+  model: Model,
+  result: Result,
+  path: string,
+  line: number,
+): { change: FunctionChange; file: string }[] {
+  return result.diff.functions.flatMap((change) => {
+    const at = change.changedLines.find((each) => each.line === line && model.documents.same(each.file, path));
+    return at ? [{ change, file: at.file }] : [];
+  });
 }
 
 /** Changed types that an identifier may mean: by tag or typedef name, or as the name of one of their fields. */
 function typeText(
+  model: Model,
   result: Result,
   word: string,
   isField: boolean,
@@ -30,7 +37,9 @@ function typeText(
   const declared = (type: TypeChange): string | undefined =>
     type.members.find((member) => {
       const place = member.next?.at ?? member.at;
-      return place?.file === at.path && place.line === at.line && member.path.split('.').pop() === word;
+      return (
+        place?.line === at.line && model.documents.same(place.file, at.path) && member.path.split('.').pop() === word
+      );
     })?.path;
   for (const type of result.diff.types) {
     const member = declared(type) ?? (isField ? word : undefined);
@@ -60,10 +69,10 @@ export function hoverAt(model: Model, uri: string, position: Position): Hover | 
     if (word && !isField)
       for (const change of result.diff.functions)
         if (plainName(change.name) === word.name) found.push(hoverFunction(change, result.findings));
-    if (word) found.push(typeText(result, word.name, isField, { path, line }));
-    const changed = changedAt(result, path, line);
-    for (const change of changed) {
-      const rows = hoverLine(model.listing(result, change).rows, { file: path, line }, result.edits.get(path));
+    if (word) found.push(typeText(model, result, word.name, isField, { path, line }));
+    const changed = changedAt(model, result, path, line);
+    for (const { change, file } of changed) {
+      const rows = hoverLine(model.listing(result, change).rows, { file, line }, model.hunks(result, file));
       found.push(rows && changed.length > 1 ? `In \`${change.name}\`:\n\n${rows}` : rows);
     }
     for (const each of found) if (each) parts.add(state.stale ? `${STALE}\n\n${each}` : each);
@@ -90,9 +99,9 @@ export function functionAtPlace(
       const rank =
         word === plainName(change.name)
           ? 3
-          : change.changedLines.some((at) => at.file === path && at.line === line)
+          : change.changedLines.some((at) => at.line === line && model.documents.same(at.file, path))
             ? 2
-            : isWithin(state.result!, change, path, line)
+            : isWithin(model, state.result!, change, path, line)
               ? 1
               : 0;
       if (rank > (nearest?.rank ?? 0)) nearest = { unit: state.unit.id, name: change.name, rank };
@@ -102,8 +111,8 @@ export function functionAtPlace(
 }
 
 /** True where the line lies between the function's definition and its last line. */
-function isWithin(result: Result, change: FunctionChange, path: string, line: number): boolean {
-  if (change.at?.file !== path || line < change.at.line) return false;
+function isWithin(model: Model, result: Result, change: FunctionChange, path: string, line: number): boolean {
+  if (!change.at || line < change.at.line || !model.documents.same(change.at.file, path)) return false;
   const known = result.pair.next.dwarf.functions.find((each) => each.name === plainName(change.name));
   return known?.endLine !== undefined && line <= known.endLine;
 }

@@ -22,12 +22,12 @@ export function inlayHints(model: Model, path: string, within: Range): InlayHint
   };
   for (const state of model.unitsWith(path)) {
     for (const change of state.result?.diff.functions ?? [])
-      if (change.at?.file === path && change.status === 'changed')
+      if (change.at && model.documents.same(change.at.file, path) && change.status === 'changed')
         add(model.range(state, change.at, change.name), `${change.baseSize} → ${change.nextSize} bytes`);
     for (const type of state.result?.diff.types ?? [])
       for (const member of type.members) {
         const at = member.next?.at ?? member.at;
-        if (at?.file === path && member.what !== 'removed')
+        if (at && model.documents.same(at.file, path) && member.what !== 'removed')
           add(model.range(state, at, member.path.split('.').pop()), memberText(member));
       }
   }

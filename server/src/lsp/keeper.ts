@@ -8,8 +8,8 @@ import {
   type ServerSettings,
   stateChanged,
 } from '../protocol.ts';
-import type { SessionApi, SessionEvent } from '../session-types.ts';
-import type { Config } from '../shell/types.ts';
+import type { Session } from '../session.ts';
+import type { SessionEvent } from '../session-types.ts';
 import { diagnosticsOf } from './diagnostics.ts';
 import { Documents, fileText, pathOf, uriOf } from './documents.ts';
 import { Model } from './model.ts';
@@ -28,12 +28,11 @@ const C_SOURCE = new Set(['.c']);
 export class Keeper {
   readonly documents = new Documents();
   readonly model = new Model(this.documents);
-  config: Config | undefined;
   readonly #connection: Connection;
   #root = '';
   #trusted = false;
   #cache: string | undefined;
-  #opening: Promise<SessionApi | undefined> | undefined;
+  #opening: Promise<Session | undefined> | undefined;
   #stopListening: (() => void) | undefined;
   #progress: PatchState['progress'];
   #configProblems: readonly string[] = [];
@@ -65,19 +64,18 @@ export class Keeper {
   }
 
   /** The session, opened where it is not. Undefined where there is no folder, no trust, or no way to open it. */
-  session(): Promise<SessionApi | undefined> {
+  session(): Promise<Session | undefined> {
     if (this.#root === '' || !this.#trusted) return Promise.resolve(undefined);
     this.#opening ??= this.#open();
     return this.#opening;
   }
 
-  async #open(): Promise<SessionApi | undefined> {
+  async #open(): Promise<Session | undefined> {
     try {
-      const { session, config, problems } = await openSession(this.#root, {
+      const { session, problems } = await openSession(this.#root, {
         cache: this.#cache,
         isTrusted: () => this.#trusted,
       });
-      this.config = config;
       this.#configProblems = problems;
       this.model.session = session;
       this.#stopListening = session?.on((event) => this.#heard(event));
@@ -94,7 +92,7 @@ export class Keeper {
   }
 
   /** Tells a session of a document that is open already, and of its unsaved text. */
-  #introduce(session: SessionApi | undefined, path: string): void {
+  #introduce(session: Session | undefined, path: string): void {
     if (!session) return;
     session.open(path);
     const text = this.documents.text(path);
@@ -114,11 +112,12 @@ export class Keeper {
     await (await opening)?.dispose();
   }
 
-  /** The configuration or the list of commands is another one: everything is opened anew. */
-  async #reopen(): Promise<void> {
-    await this.stop();
+  /** The configuration or the list of commands is another one. A session reads them by itself; one that did not open is tried again. */
+  async #configChanged(): Promise<void> {
     this.#noCommand.clear();
-    this.#progress = undefined;
+    this.#configProblems = [];
+    if (await this.#opening) return;
+    this.#opening = undefined;
     if (this.documents.paths().some(isCSource)) await this.session();
   }
 
@@ -126,6 +125,7 @@ export class Keeper {
     switch (event.kind) {
       case 'unit':
         this.model.note(event.state);
+        this.#noCommand.delete(event.state.unit.command.file);
         break;
       case 'progress':
         this.#progress = { title: event.title, done: event.done, total: event.total };
@@ -140,7 +140,7 @@ export class Keeper {
         this.say(event.level, event.text);
         return;
       case 'config':
-        this.#configProblems = event.problems;
+        this.#configProblems = [...new Set([...this.#configProblems, ...event.problems])];
         break;
     }
     this.#refresh();
@@ -154,7 +154,7 @@ export class Keeper {
   }
 
   /** Runs with the session; only a C source makes one come to be. */
-  async #withSession(path: string, work: (session: SessionApi) => void): Promise<void> {
+  async #withSession(path: string, work: (session: Session) => void): Promise<void> {
     if (!this.#opening && !isCSource(path)) return;
     const fresh = !this.#opening;
     const session = await this.session();
@@ -211,8 +211,8 @@ export class Keeper {
       if (!path) continue;
       const name = basename(path);
       if (name === 'livepatch.json' || name === 'compile_commands.json') {
-        void this.#reopen();
-        return;
+        void this.#configChanged();
+        continue;
       }
       if (!this.#opening) continue;
       const text = fileText(path);

@@ -3,11 +3,12 @@ import type { Range } from 'vscode-languageserver/node';
 import { listFunction } from '../core/asm/listing.ts';
 import type { AsmRow } from '../core/asm/types.ts';
 import { alignRows } from '../core/diff/rows.ts';
-import type { AlignedRow, FunctionChange } from '../core/diff/types.ts';
+import type { AlignedRow, FunctionChange, SourceHunk } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
 import type { Finding } from '../core/findings/types.ts';
 import type { Choices, Place, ServerSettings } from '../protocol.ts';
 import type { SessionApi } from '../session-types.ts';
+import { canonical } from '../shell/commandIndex.ts';
 import type { UnitState } from '../shell/types.ts';
 import { type Documents, type Moment, uriOf } from './documents.ts';
 
@@ -73,7 +74,10 @@ export class Model {
   /** Units with a result that were built from this file. */
   unitsWith(path: string): UnitState[] {
     return this.units.filter(
-      (state) => state.result && (state.unit.command.file === path || state.dependencies.includes(path)),
+      (state) =>
+        state.result &&
+        (this.documents.same(state.unit.command.file, path) ||
+          state.dependencies.some((each) => this.documents.same(each, path))),
     );
   }
 
@@ -82,8 +86,9 @@ export class Model {
    * columns; else the line without its indentation.
    */
   range(state: UnitState, at: SourceLocation, word?: string): Range {
-    const line = this.documents.lineNow(at.file, Math.max(0, at.line - 1), this.momentOf(state));
-    return this.rangeIn(at.file, line, at, word);
+    const file = this.documents.spelling(at.file);
+    const line = this.documents.lineNow(file, Math.max(0, at.line - 1), this.momentOf(state));
+    return this.rangeIn(file, line, at, word);
   }
 
   /** The same for a line that is known already (from 0), such as the compiler's. */
@@ -103,11 +108,16 @@ export class Model {
     return across(line, Math.min(indent, end), end);
   }
 
+  /** URI of a file as the editor spells it. */
+  uri(path: string): string {
+    return uriOf(this.documents.spelling(path));
+  }
+
   place(state: UnitState, at: SourceLocation | undefined, word?: string): Place | undefined {
     if (!at?.file) return undefined;
     const { start, end } = this.range(state, at, word);
     return {
-      uri: uriOf(at.file),
+      uri: this.uri(at.file),
       line: start.line,
       character: start.character,
       endLine: end.line,
@@ -146,6 +156,11 @@ export class Model {
     const fingerprint = hash.digest('hex').slice(0, 32);
     this.#fingerprints.set(change, fingerprint);
     return fingerprint;
+  }
+
+  /** Lines that the edits of a result changed in a file. */
+  hunks(result: Result, path: string): readonly SourceHunk[] {
+    return result.edits.get(path) ?? result.edits.get(canonical(path)) ?? [];
   }
 
   find(

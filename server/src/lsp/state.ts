@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { FunctionChange, ObjectDiff, SourceEdits } from '../core/diff/types.ts';
+import type { FunctionChange, ObjectDiff, SourceHunk } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
 import { reasonText } from '../core/render/hover.ts';
 import type { ChangedLine, FindingItem, FunctionItem, PatchState, UnitItem } from '../protocol.ts';
@@ -7,31 +7,27 @@ import type { UnitState } from '../shell/types.ts';
 import { uriOf } from './documents.ts';
 import { type Model, plainName } from './model.ts';
 
+type Result = NonNullable<UnitState['result']>;
+
 /** True where a hunk of the edits holds this line of the next source. */
-export function isEdited(edits: SourceEdits | undefined, at: SourceLocation): boolean {
-  return (edits?.get(at.file) ?? []).some(
-    (hunk) => at.line >= hunk.nextStart && at.line < hunk.nextStart + Math.max(1, hunk.nextCount),
-  );
+export function isEdited(hunks: readonly SourceHunk[], at: SourceLocation): boolean {
+  return hunks.some((hunk) => at.line >= hunk.nextStart && at.line < hunk.nextStart + Math.max(1, hunk.nextCount));
 }
 
-function changedLines(model: Model, state: UnitState, change: FunctionChange): ChangedLine[] {
+function changedLines(model: Model, state: UnitState, result: Result, change: FunctionChange): ChangedLine[] {
   const lines = new Map<string, ChangedLine>();
   if (change.status === 'removed') return [];
   const moment = model.momentOf(state);
   for (const at of change.changedLines) {
     if (!at.file || at.line < 1) continue;
-    const line = model.documents.lineNow(at.file, at.line - 1, moment);
-    lines.set(`${at.file}:${line}`, { uri: uriOf(at.file), line, edited: isEdited(state.result?.edits, at) });
+    const file = model.documents.spelling(at.file);
+    const line = model.documents.lineNow(file, at.line - 1, moment);
+    lines.set(`${at.file}:${line}`, { uri: uriOf(file), line, edited: isEdited(model.hunks(result, at.file), at) });
   }
   return [...lines.values()];
 }
 
-function functionItem(
-  model: Model,
-  state: UnitState,
-  result: NonNullable<UnitState['result']>,
-  change: FunctionChange,
-): FunctionItem {
+function functionItem(model: Model, state: UnitState, result: Result, change: FunctionChange): FunctionItem {
   const place = model.place(state, change.at, plainName(change.name));
   return {
     unit: state.unit.id,
@@ -44,7 +40,7 @@ function functionItem(
     reasons: change.reasons.map((reason) => reasonText(reason).replaceAll('`', '')),
     lineOnly: change.lineOnly,
     ...(place ? { place } : {}),
-    changedLines: changedLines(model, state, change),
+    changedLines: changedLines(model, state, result, change),
     fingerprint: model.fingerprint(result, change),
     leftOut: model.isLeftOut(change),
   };

@@ -65,8 +65,10 @@ async function sources(model: Model, state: UnitState, rows: readonly AsmRow[]) 
     if (text !== undefined) base.set(file, text.split('\n'));
   }
   const moment = model.momentOf(state);
-  const next = (file: string, line: number): string =>
-    model.documents.line(file, model.documents.lineNow(file, line - 1, moment));
+  const next = (file: string, line: number): string => {
+    const path = model.documents.spelling(file);
+    return model.documents.line(path, model.documents.lineNow(path, line - 1, moment));
+  };
   return {
     base: (file: string, line: number) => base.get(file)?.[line - 1]?.replace(/\r$/, '') ?? next(file, line),
     next,
@@ -80,7 +82,7 @@ function placeOf(
   side: 'base' | 'next',
   at: SourceLocation,
 ): Place | undefined {
-  const line = side === 'next' ? at.line : nextLine(result.edits.get(at.file) ?? [], at.line);
+  const line = side === 'next' ? at.line : nextLine(model.hunks(result, at.file), at.line);
   return model.place(state, { file: at.file, line });
 }
 

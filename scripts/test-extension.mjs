@@ -1,0 +1,154 @@
+// The mocha suite inside a real VS Code: `node scripts/test-extension.mjs [--vsix] [--grep TEXT] [--run main|untrusted]`.
+// From source by default, from the packaged and installed .vsix with --vsix. Where VSCODE_EXECUTABLE is unset, a VS Code for the
+// browser stands in (test/host). LPA_UPDATE_MEDIA=1 writes the screenshots under media/. Last line: `N passed, N failed, N skipped`.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runTests } from '@vscode/test-electron';
+import { build } from 'esbuild';
+import { common } from '../esbuild.mjs';
+import { ensureHost, installVsix } from './editor-host.mjs';
+import { prepareWorkspace, startTicker } from './lib/example.mjs';
+import { must, stop } from './lib/run.mjs';
+
+const repository = join(import.meta.dirname, '..');
+const suites = join(repository, 'dist', 'test');
+const { values } = parseArgs({
+  options: { vsix: { type: 'boolean' }, grep: { type: 'string' }, run: { type: 'string' } },
+});
+const LIMIT = Number(process.env.LPA_TEST_LIMIT_MS || 600_000);
+const shim = join(repository, 'test', 'host', 'code-shim.cjs');
+const executable = process.env.VSCODE_EXECUTABLE || shim;
+
+/** Bundles the suites, and an extension that is nothing but their home when the tested one is installed from its .vsix. */
+async function bundleSuites() {
+  rmSync(suites, { recursive: true, force: true });
+  const files = readdirSync(join(repository, 'test', 'extension')).filter((name) =>
+    /^(index|.*\.suite)\.ts$/.test(name),
+  );
+  await build({
+    ...common,
+    minify: false,
+    sourcemap: 'inline',
+    entryPoints: files.map((name) => join('test', 'extension', name)),
+    outdir: suites,
+    outExtension: { '.js': '.cjs' },
+    external: ['vscode', 'mocha'],
+  });
+  const home = join(suites, 'home');
+  mkdirSync(home, { recursive: true });
+  writeFileSync(
+    join(home, 'package.json'),
+    JSON.stringify({
+      name: 'home-of-tests',
+      publisher: 'livepatch-author',
+      version: '0.0.0',
+      engines: { vscode: '^1.91.0' },
+    }),
+  );
+  return home;
+}
+
+/** One start of VS Code with some of the suites. Returns the counts that mocha wrote. */
+async function runOnce({ name, folder, files, development, extensions, env }) {
+  const results = join(folder, '..', `${name}.json`);
+  const settings = {
+    'window.dialogStyle': 'custom',
+    'editor.minimap.enabled': false,
+    'workbench.sideBar.location': 'left',
+  };
+  let code = 0;
+  try {
+    code = await runTests({
+      vscodeExecutablePath: executable,
+      extensionDevelopmentPath: development,
+      extensionTestsPath: join(suites, 'index.cjs'),
+      launchArgs: [folder, `--extensions-dir=${extensions}`, `--user-data-dir=${join(folder, '..', `${name}-user`)}`],
+      extensionTestsEnv: {
+        LPA_SUITES: files.join(','),
+        LPA_RESULTS: results,
+        LPA_GREP: values.grep ?? '',
+        LPA_MEDIA: join(repository, 'media'),
+        LPA_SHIM_TIMEOUT_MS: String(LIMIT),
+        LPA_SHIM_SETTINGS: JSON.stringify(settings),
+        ...env,
+      },
+    });
+  } catch (error) {
+    code = 1;
+    console.log(`${name}: ${error instanceof Error ? error.message : error}`);
+  }
+  try {
+    const counts = JSON.parse(readFileSync(results, 'utf8'));
+    return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+  } catch {
+    console.log(`${name}: VS Code ended without a result`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+/** The suites on a running example. */
+async function runMain(scratch, where) {
+  const folder = join(scratch, 'ticker');
+  await prepareWorkspace(folder);
+  const ticker = await startTicker(folder);
+  try {
+    const files = ['edit', 'hazards', 'server', 'process'];
+    const env = { LPA_TICKER_URL: ticker.url, LPA_TICKER_PID: String(ticker.pid) };
+    return await runOnce({ name: 'main', folder, files, env, ...where });
+  } finally {
+    await stop(ticker.child);
+  }
+}
+
+/** A folder that nobody trusts, whose compiler tells when it is run. */
+async function runUntrusted(scratch, where) {
+  const folder = join(scratch, 'untrusted');
+  await prepareWorkspace(folder);
+  const told = join(scratch, 'compiler-was-run');
+  const spy = join(folder, 'spy.sh');
+  writeFileSync(spy, `#!/bin/sh\necho "$@" >> '${told}'\nexec cc "$@"\n`, { mode: 0o755 });
+  const commands = join(folder, 'build', 'compile_commands.json');
+  const list = JSON.parse(readFileSync(commands, 'utf8'));
+  for (const entry of list) entry.arguments[0] = spy;
+  writeFileSync(commands, JSON.stringify(list));
+  return runOnce({
+    name: 'untrusted',
+    folder,
+    files: ['trust'],
+    env: { LPA_SHIM_TRUST: 'ask', LPA_SPY: told },
+    ...where,
+  });
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'lpa-extension-'));
+const total = { passed: 0, failed: 0, skipped: 0 };
+try {
+  const home = await bundleSuites();
+  const extensions = join(scratch, 'extensions');
+  mkdirSync(extensions);
+  let development = repository;
+  if (values.vsix) {
+    const { packageExtension } = await import('./package.mjs');
+    installVsix(ensureHost(), await packageExtension({ quiet: true }), extensions, join(scratch, 'installer'));
+    development = home;
+  } else await must(process.execPath, ['esbuild.mjs'], { cwd: repository, seconds: 120 });
+  const where = { development, extensions };
+  for (const [name, perform] of [
+    ['main', runMain],
+    ['untrusted', runUntrusted],
+  ]) {
+    if (values.run && values.run !== name) continue;
+    const counts = await perform(scratch, where);
+    for (const key of Object.keys(total)) total[key] += counts[key];
+  }
+} catch (error) {
+  console.log(error instanceof Error ? (error.stack ?? error.message) : error);
+  total.failed++;
+} finally {
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
+}
+if (total.passed === 0 && total.failed === 0) total.failed = 1;
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed > 0 ? 1 : 0);

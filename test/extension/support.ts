@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import type { Api } from '../../client/src/extension.ts';
+import type { FunctionItem, PatchState } from '../../server/src/protocol.ts';
+
+export const EXTENSION = 'livepatch-author.livepatch-author';
+
+/** Folder that the window has open. */
+export const root = (): string => {
+  const folder = vscode.workspace.workspaceFolders?.[0];
+  assert.ok(folder, 'a folder is open');
+  return folder.uri.fsPath;
+};
+
+export const pathOf = (name: string): string => join(root(), name);
+export const uriOf = (name: string): vscode.Uri => vscode.Uri.file(pathOf(name));
+
+/** Asks until the answer is neither undefined nor false; throws with `what` when the time is over. */
+export async function until<T>(
+  what: string,
+  ask: () => T | Promise<T>,
+  milliseconds = 20_000,
+): Promise<NonNullable<T>> {
+  const end = Date.now() + milliseconds;
+  let last: unknown;
+  for (;;) {
+    try {
+      const answer = await ask();
+      if (answer !== undefined && answer !== null && answer !== false) return answer as NonNullable<T>;
+      last = answer;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end)
+      throw new Error(
+        `Not within ${milliseconds / 1000} s: ${what} (last: ${last instanceof Error ? last.message : JSON.stringify(last)})`,
+      );
+    await new Promise((resolve) => setTimeout(resolve, 60));
+  }
+}
+
+export async function api(): Promise<Api> {
+  const extension = vscode.extensions.getExtension<Api>(EXTENSION);
+  assert.ok(extension, 'the extension is installed');
+  return extension.activate();
+}
+
+export async function open(name: string): Promise<vscode.TextEditor> {
+  return vscode.window.showTextDocument(uriOf(name), { preview: false });
+}
+
+/** Replaces a text that is there once, as one edit of the buffer. */
+export async function replace(editor: vscode.TextEditor, from: string, to: string): Promise<void> {
+  const text = editor.document.getText();
+  assert.equal(text.split(from).length, 2, `once in ${editor.document.fileName}: ${from}`);
+  const start = text.indexOf(from);
+  const range = new vscode.Range(editor.document.positionAt(start), editor.document.positionAt(start + from.length));
+  const edit = new vscode.WorkspaceEdit();
+  edit.replace(editor.document.uri, range, to);
+  assert.ok(await vscode.workspace.applyEdit(edit));
+}
+
+/** Position of a text in a document, plus an offset. */
+export function find(document: vscode.TextDocument, text: string, offset = 0): vscode.Position {
+  const index = document.getText().indexOf(text);
+  assert.notEqual(index, -1, `${text} is in ${document.fileName}`);
+  return document.positionAt(index + offset);
+}
+
+/** Closes all editors without saving and puts every file back to what was committed. */
+export async function reset(): Promise<void> {
+  for (const document of vscode.workspace.textDocuments)
+    if (document.isDirty && document.uri.scheme === 'file') {
+      await vscode.window.showTextDocument(document);
+      await vscode.commands.executeCommand('workbench.action.files.revert');
+    }
+  await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+  execFileSync('git', ['-C', root(), 'checkout', '-q', '--', '.']);
+}
+
+export const functionsOf = (state: PatchState): FunctionItem[] => state.units.flatMap((unit) => unit.functions);
+
+/** The state once it is at rest and `accept`s it. */
+export async function settled(
+  what: string,
+  accept: (state: PatchState) => boolean,
+  milliseconds = 20_000,
+): Promise<PatchState> {
+  const { state } = await api();
+  return until(what, () => (!state().busy && accept(state()) ? state() : undefined), milliseconds);
+}
+
+export const findings = (uri: vscode.Uri): vscode.Diagnostic[] =>
+  vscode.languages.getDiagnostics(uri).filter((each) => each.source === 'livepatch');
+
+export const codeOf = (diagnostic: vscode.Diagnostic): string =>
+  String(typeof diagnostic.code === 'object' ? diagnostic.code.value : diagnostic.code);
+
+/** All hover texts at a position, ours and others'. */
+export async function hoverText(uri: vscode.Uri, position: vscode.Position): Promise<string> {
+  const hovers = await vscode.commands.executeCommand<vscode.Hover[]>('vscode.executeHoverProvider', uri, position);
+  return hovers
+    .flatMap((hover) => hover.contents)
+    .map((content) => (typeof content === 'string' ? content : content.value))
+    .join('\n');
+}
+
+/** The page that the window is drawn in, where the host has a door to it (test/host/code-shim.cjs). */
+export const page = {
+  available: process.env.CODE_SHIM_URL !== undefined,
+  async ask(request: string, body: Record<string, unknown>): Promise<unknown> {
+    const answer = await fetch(`${process.env.CODE_SHIM_URL}/${request}`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+    });
+    const { ok, out, err } = (await answer.json()) as { ok: boolean; out: unknown; err?: string };
+    if (!ok) throw new Error(err);
+    return out;
+  },
+  /** Value of an expression in the page. */
+  async evaluate<T>(expr: string): Promise<T> {
+    return (await this.ask('eval', { expr })) as T;
+  },
+  /** Texts of all elements that match. */
+  async texts(selector: string): Promise<string[]> {
+    return this.evaluate(
+      `[...document.querySelectorAll(${JSON.stringify(selector)})].map((e) => (e.getAttribute('aria-label') ?? '') + '\\n' + e.innerText.replace(/\\u00a0/g, ' '))`,
+    );
+  },
+  async click(sel: string, text?: string): Promise<void> {
+    await this.ask('click', { sel, ...(text === undefined ? {} : { text }) });
+  },
+  async hover(sel: string, text?: string): Promise<void> {
+    await this.ask('hover', { sel, ...(text === undefined ? {} : { text }) });
+  },
+  async press(key: string): Promise<void> {
+    await this.ask('press', { key });
+  },
+  async type(text: string): Promise<void> {
+    await this.ask('type', { text });
+  },
+  /** A picture for media/, where LPA_UPDATE_MEDIA asks for it. */
+  async shot(name: string): Promise<void> {
+    if (!process.env.LPA_UPDATE_MEDIA || !process.env.LPA_MEDIA) return;
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await this.ask('shot', { path: join(process.env.LPA_MEDIA, `${name}.png`) });
+  },
+};
+
+/** Skips a test of what is drawn, where the window cannot be looked into. */
+export function needsPage(test: Mocha.Context): void {
+  if (!page.available) test.skip();
+}
