@@ -15,7 +15,12 @@ import { must, stop } from './lib/run.mjs';
 const repository = join(import.meta.dirname, '..');
 const suites = join(repository, 'dist', 'test');
 const { values } = parseArgs({
-  options: { vsix: { type: 'boolean' }, grep: { type: 'string' }, run: { type: 'string' } },
+  options: {
+    vsix: { type: 'boolean' },
+    grep: { type: 'string' },
+    run: { type: 'string' },
+    'no-build': { type: 'boolean' },
+  },
 });
 const LIMIT = Number(process.env.LPA_TEST_LIMIT_MS || 600_000);
 const shim = join(repository, 'test', 'host', 'code-shim.cjs');
@@ -133,7 +138,7 @@ try {
     const { packageExtension } = await import('./package.mjs');
     installVsix(ensureHost(), await packageExtension({ quiet: true }), extensions, join(scratch, 'installer'));
     development = home;
-  } else await must(process.execPath, ['esbuild.mjs'], { cwd: repository, seconds: 120 });
+  } else if (!values['no-build']) await must(process.execPath, ['esbuild.mjs'], { cwd: repository, seconds: 120 });
   const where = { development, extensions };
   for (const [name, perform] of [
     ['main', runMain],

@@ -22,13 +22,13 @@ export async function until<T>(
   what: string,
   ask: () => T | Promise<T>,
   milliseconds = 20_000,
-): Promise<NonNullable<T>> {
+): Promise<Exclude<T, undefined | null | false>> {
   const end = Date.now() + milliseconds;
   let last: unknown;
   for (;;) {
     try {
       const answer = await ask();
-      if (answer !== undefined && answer !== null && answer !== false) return answer as NonNullable<T>;
+      if (answer !== undefined && answer !== null && answer !== false) return answer as Exclude<T, undefined | null | false>;
       last = answer;
     } catch (error) {
       last = error;
