@@ -65,7 +65,7 @@ describe('diff', () => {
     );
     const text = (await diff(pair)).out;
     assert.match(text, /^Patchable: 1 function changed, 1 function new/);
-    assert.match(text, /~ total .*→/);
+    assert.match(text, /~ +total .*→/);
   });
 
   it('blocked: a moved field that a global keeps, status 1', async () => {
