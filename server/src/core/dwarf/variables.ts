@@ -85,7 +85,8 @@ function variable(
   const name = lineage.find((e) => e.name !== undefined)?.name ?? '';
   const linkageName = lineage.find((e) => e.linkageName !== undefined)?.linkageName;
   const decl = lineage.find((e) => e.at)?.at;
-  const scope = entry.scopeKey < 0 ? undefined : scopeName(context, entry.scopeKey);
+  const scope =
+    entry.scopeKey < 0 ? undefined : scopeName(context, entry.scopeKey) || scopeBySymbol(context, name, entry.place);
   return {
     name,
     ...(linkageName !== undefined && linkageName !== name ? { linkageName } : {}),
@@ -120,4 +121,18 @@ function scopeName(context: FunctionContext, scopeKey: number): string {
     }
   }
   return start?.lineage(context).find((entry) => entry.ownName !== undefined)?.ownName ?? '';
+}
+
+/**
+ * clang leaves the statics of inlined functions in a nameless subprogram; their symbol is named `function.variable`.
+ * Empty where no symbol tells.
+ */
+function scopeBySymbol(context: FunctionContext, name: string, place: Place | undefined): string {
+  if (!place) return '';
+  for (const symbol of context.data.elf.symbols) {
+    if (symbol.place !== place.section || symbol.offset !== place.offset) continue;
+    const match = /^(.+)\.([^.]+)(?:\.\d+)?$/.exec(symbol.name);
+    if (match?.[2] === name) return match[1]!;
+  }
+  return '';
 }
