@@ -109,6 +109,8 @@ class BuildSession implements Session {
     this.#loaded = loadConfig(config.root, options.overrides).then((read) => read.config);
     this.#baseline = this.#openBaseline();
     this.#builder = this.#openBuilder();
+    // Whoever needs it gets the error; nobody may need it.
+    this.#builder.catch(() => {});
     if (options.watch !== false) this.#watch();
   }
 
@@ -641,6 +643,8 @@ class BuildSession implements Session {
     this.#store = new ObjectStore(this.#cache, config.cacheLimitMiB);
     if (rebased) this.#baseline = this.#openBaseline();
     this.#builder = this.#openBuilder();
+    // Whoever needs it gets the error; nobody may need it.
+    this.#builder.catch(() => {});
     if (moved) this.#index = new CommandIndex(config);
     await this.#refreshCommands();
     for (const slot of this.#slots.values()) {
