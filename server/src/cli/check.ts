@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { UnitState } from '../shell/types.ts';
 import { type CliContext, type Command, type ExitStatus, exitStatus, flag, text } from './command.ts';
-import { diffLines, findingLines, placeText, shortPath, verdictLine } from './describe.ts';
+import { diffLines, findingLines, placeText, shortPath, uniqueFindings, verdictLine } from './describe.ts';
 import { jsonDiff, jsonPlace, jsonSchema, jsonText } from './report.ts';
 import { sarifLog } from './sarif.ts';
 import { count, type Paint, painter, printable } from './text.ts';
@@ -52,14 +52,15 @@ export function printTree(workspace: Workspace, tree: TreeResult, context: CliCo
   );
   if (tree.verdict !== undefined) {
     const diffs = compared.flatMap((unit) => (unit.result ? [unit.result.diff] : []));
-    lines.push(verdictLine(tree.verdict, diffs, tree.findings, paint));
+    lines.push(verdictLine(tree.verdict, diffs, uniqueFindings(tree.findings), paint));
   } else lines.push(paint.red(paint.bold('Not known: a unit could not be compared.')));
+  const told = new Set<string>();
   for (const unit of changed) {
     lines.push('', paint.bold(printable(shortPath(unit.unit.command.file, context.cwd))));
     if (unit.result)
       lines.push(
         ...diffLines(unit.result.diff, paint),
-        ...findingLines(unit.result.findings, paint, context.cwd, context.width),
+        ...findingLines(uniqueFindings(unit.result.findings, told), paint, context.cwd, context.width),
       );
   }
   const same = compared.length - changed.length;

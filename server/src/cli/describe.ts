@@ -78,16 +78,14 @@ function functionRow(change: FunctionChange): string[] {
 }
 
 function dataRow(change: DataChange): string[] {
-  const size =
-    change.status === 'changed' && change.baseSize !== change.nextSize
-      ? `${change.baseSize} → ${change.nextSize} bytes`
-      : `${change.status === 'removed' ? change.baseSize : change.nextSize} bytes`;
-  return [
-    marks[change.status],
-    printable(change.name),
-    size,
-    change.status === 'changed' ? `${change.differs.join(', ')} differ` : change.status,
-  ];
+  const resized = change.status === 'changed' && change.baseSize !== change.nextSize;
+  const size = resized
+    ? `${change.baseSize} → ${change.nextSize} bytes`
+    : `${change.status === 'removed' ? change.baseSize : change.nextSize} bytes`;
+  const differs = change.differs.filter((what) => !(resized && what === 'size'));
+  const plural = differs.length > 1 || differs[0] === 'contents' || differs[0] === 'references';
+  const what = differs.length === 0 ? '' : `${differs.join(', ')} ${plural ? 'differ' : 'differs'}`;
+  return [marks[change.status], printable(change.name), size, change.status === 'changed' ? what : change.status];
 }
 
 function typeRow(change: TypeChange): string[] {
@@ -114,6 +112,14 @@ export function diffLines(diff: ObjectDiff, paint: Paint): string[] {
   section('Data', diff.data.map(dataRow));
   section('Types', diff.types.map(typeRow));
   return lines;
+}
+
+/** Findings without those that say the same about the same place: a header's is reported by each unit that includes it. */
+export function uniqueFindings(findings: readonly Finding[], seen = new Set<string>()): Finding[] {
+  return findings.filter((finding) => {
+    const key = JSON.stringify([finding.code, finding.symbol, finding.at?.file, finding.at?.line, finding.message]);
+    return !seen.has(key) && seen.add(key);
+  });
 }
 
 /** Findings, the gravest first: place, code, message wrapped below. */

@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import type { SourceLocation } from '../core/dwarf/types.ts';
 import type { Finding } from '../core/findings/types.ts';
-import { shortPath } from './describe.ts';
+import { shortPath, uniqueFindings } from './describe.ts';
 import { version } from './version.ts';
 
 const levels = { blocker: 'error', review: 'warning', note: 'note' } as const;
@@ -29,11 +29,7 @@ function location(at: SourceLocation, root: string, message?: string) {
  * same place (a header's) give one result.
  */
 export function sarifLog(findings: readonly Finding[], root: string): unknown {
-  const seen = new Set<string>();
-  const unique = findings.filter((finding) => {
-    const key = JSON.stringify([finding.code, finding.symbol, finding.at?.file, finding.at?.line, finding.message]);
-    return !seen.has(key) && seen.add(key);
-  });
+  const unique = uniqueFindings(findings);
   const codes = [...new Set(unique.map((finding) => finding.code))].sort();
   return {
     $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
