@@ -3,13 +3,13 @@ import { hazard } from '../../support/markers.ts';
 
 hazard('init-code-changed: a constructor of the program', {
   base: `
-int ready;
-__attribute__((constructor)) static void setup(void) { ready = 1; }
+extern void prepare(int); int ready;
+__attribute__((constructor)) static void setup(void) { prepare(1); }
 int is_ready(void) { return ready; }
 `,
   next: `
-int ready;
-__attribute__((constructor)) static void setup(void) { ready = 2; }
+extern void prepare(int); int ready;
+__attribute__((constructor)) static void setup(void) { prepare(2); }
 //^^^ init-code-changed blocker
 int is_ready(void) { return ready; }
 `,
@@ -67,7 +67,7 @@ hazard('func-too-small: on Xen the jump comes after endbr64', {
   next: `int id(int x) { return x + 1; }
 //^^^ func-too-small blocker
 `,
-  check: ({ findings }) => assert.equal(findings[0]?.evidence['needed'], 9),
+  check: ({ findings }) => assert.equal(findings[0]?.evidence.needed, 9),
 });
 hazard('func-too-small: near miss, the same function in a process', {
   ...shadow,
@@ -118,7 +118,7 @@ hazard('inline-widened: an edited function in its callers', {
   base: widened(100, ''),
   next: widened(200, '\n//^^^ inline-widened review'),
   check: ({ findings }) => {
-    assert.deepEqual([...(findings[0]?.evidence['callers'] as string[])].sort(), ['first', 'second']);
+    assert.deepEqual([...(findings[0]!.evidence.callers as string[])].sort(), ['first', 'second']);
     assert.equal(findings[0]?.related.length, 2);
     assert.match(findings[0]!.message, /clamp\(\) reaches first and second/);
   },
@@ -314,7 +314,7 @@ hazard('config-unsupported: an object for link-time optimisation', {
   ignore: ['config-unsupported'],
   check: ({ findings, verdict }) => {
     assert.equal(verdict, 'blocked');
-    assert.equal(findings[0]?.evidence['reason'], 'lto');
+    assert.equal(findings[0]?.evidence.reason, 'lto');
   },
 });
 hazard('config-unsupported: no debug information asks for a review', {
@@ -324,6 +324,6 @@ hazard('config-unsupported: no debug information asks for a review', {
   ignore: ['config-unsupported'],
   check: ({ findings, verdict }) => {
     assert.equal(verdict, 'patchable');
-    assert.equal(findings[0]?.evidence['reason'], 'no-debug-info');
+    assert.equal(findings[0]?.evidence.reason, 'no-debug-info');
   },
 });

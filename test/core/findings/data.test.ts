@@ -18,7 +18,7 @@ int at(int i) { return ring[i & 31]; }
 void put(int i, int v) { ring[i & 31] = v; }
 `,
   check: ({ findings }) => {
-    assert.deepEqual([findings[0]?.evidence['baseSize'], findings[0]?.evidence['nextSize']], [64, 128]);
+    assert.deepEqual([findings[0]?.evidence.baseSize, findings[0]?.evidence.nextSize], [64, 128]);
   },
 });
 
@@ -149,11 +149,13 @@ int weight(int i) { return weights[i]; }
 
 hazard('rodata-changed: a new constant', {
   base: `
-int weight(int i) { return i; }
+extern int rnd(int);
+int weight(int i) { return rnd(i) + 1; }
 `,
   next: `
 static const short weights[] = { 1, 2, 5, 8 };
-int weight(int i) { return weights[i]; }
+extern int rnd(int);
+int weight(int i) { return rnd(i) + weights[i]; }
 `,
 });
 

@@ -12,7 +12,7 @@ hazard('an enumerator inserted before others', {
   next: `enum state { IDLE, WAITING, BUSY, STOPPED };
 //^^^ enum-value-changed blocker${use}`,
   check: ({ findings }) => {
-    assert.deepEqual(findings[0]?.evidence['changed'], ['BUSY 1 → 2', 'STOPPED 2 → 3']);
+    assert.deepEqual(findings[0]?.evidence.changed, ['BUSY 1 → 2', 'STOPPED 2 → 3']);
     assert.equal(findings[0]?.symbol, 'enum state');
   },
 });

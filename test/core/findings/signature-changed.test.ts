@@ -16,11 +16,11 @@ int twice(int x) { return scale(x, 3) + scale(x + 1, 3); }
   ignore: ['inline-widened'],
   check: ({ findings }) => {
     const finding = findings.find(({ code }) => code === 'signature-changed');
-    assert.equal(finding?.evidence['base'], 'int scale(int x)');
-    assert.equal(finding?.evidence['next'], 'int scale(int x, int by)');
+    assert.equal(finding?.evidence.base, 'int scale(int x)');
+    assert.equal(finding?.evidence.next, 'int scale(int x, int by)');
     assert.ok(
       finding?.related.some(({ message }) => message === 'twice() calls it') ||
-        finding?.evidence['unpatchedCallers'] !== undefined,
+        finding?.evidence.unpatchedCallers !== undefined,
     );
   },
 });

@@ -58,7 +58,7 @@ char *buffer(void) { static char text[64]; text[0] = 0; return text; }
 //^^^ static-local-resized blocker
 `,
   check: ({ findings }) => {
-    assert.deepEqual([findings[0]?.evidence['baseSize'], findings[0]?.evidence['nextSize']], [16, 64]);
+    assert.deepEqual([findings[0]?.evidence.baseSize, findings[0]?.evidence.nextSize], [16, 64]);
     assert.match(findings[0]!.message, /text in buffer\(\) went from 16 to 64/);
   },
 });

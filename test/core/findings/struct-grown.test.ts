@@ -23,8 +23,8 @@ struct node {
 };
 ${use}`,
   check: ({ findings }) => {
-    assert.equal(findings[0]?.evidence['baseSize'], 16);
-    assert.equal(findings[0]?.evidence['nextSize'], 24);
+    assert.equal(findings[0]?.evidence.baseSize, 16);
+    assert.equal(findings[0]?.evidence.nextSize, 24);
     assert.match(findings[0]!.message, /16 bytes: patched code would write past their end/);
   },
 });
@@ -50,11 +50,13 @@ void hit(void) { stats.hits++; stats.misses--; }
 
 hazard('a new struct is nothing, and a pointer to it in a function is not either', {
   base: `
-int size(int n) { return n; }
+extern int rnd(int);
+int size(int n) { return rnd(n) + 1; }
 `,
   next: `
+extern int rnd(int);
 struct fresh { int a; int b; };
-int size(int n) { struct fresh f[2] = { { n, 1 }, { 2, n } }; return f[n & 1].a + f[n & 1].b; }
+int size(int n) { n = rnd(n); struct fresh f[2] = { { n, 1 }, { 2, n } }; return f[n & 1].a + f[n & 1].b; }
 `,
 });
 

@@ -192,7 +192,7 @@ function aggregateComparer(
     const names = new Set(after.map(({ name }) => name));
     const old = new Map(before.filter(({ name }) => names.has(name)).map((member) => [member.name, member]));
     const gone = before.filter(({ name }) => !names.has(name));
-    const holes = base.get(b)?.kind === 'struct' ? holeFinder(before, base.get(b)?.size ?? 0) : () => false;
+    const holes = holeFinder(before, base.get(b)?.size ?? 0);
     const changes: MemberChange[] = [];
     for (const member of after) {
       const was = old.get(member.name);
@@ -209,9 +209,12 @@ function aggregateComparer(
         changes.push(change(what, member.name, replaced, member));
         continue;
       }
+      const alternative = next.inUnion(n, member.name);
+      const used = holes(member.bitOffset, member.bitSize);
       changes.push({
         ...change('added', member.name, undefined, member),
-        inPadding: holes(member.bitOffset, member.bitSize),
+        inPadding: used === 'none' || (alternative && used === 'some'),
+        ...(alternative && used === 'all' && { overlay: true }),
       });
     }
     for (const member of gone) changes.push(change('removed', member.name, member, undefined));
@@ -292,14 +295,29 @@ function change(
   };
 }
 
-/** Tells whether the bits [start, start+size) of a struct of `bytes` bytes belong to no member: a hole, or padding at its end. */
-function holeFinder(members: readonly Member[], bytes: number): (start: number, size: number) => boolean {
+/**
+ * Tells how much of the bits [start, start+size) of a type of `bytes` bytes belongs to members: `none` is a hole, or padding at its end.
+ * What lies beyond the type's end is `outside`.
+ */
+function holeFinder(
+  members: readonly Member[],
+  bytes: number,
+): (start: number, size: number) => 'none' | 'some' | 'all' | 'outside' {
   const used = members
     .map(({ bitOffset, bitSize }) => [bitOffset, bitOffset + bitSize] as const)
     .filter(([from, to]) => to > from)
     .sort((a, b) => a[0] - b[0]);
   return (start, size) => {
-    if (size === 0 || start + size > bytes * 8) return false;
-    return !used.some(([from, to]) => from < start + size && start < to);
+    const end = start + size;
+    if (size === 0 || end > bytes * 8) return 'outside';
+    let covered = 0;
+    let reached = start;
+    for (const [from, to] of used) {
+      if (to <= reached || from >= end) continue;
+      const first = Math.max(from, reached);
+      reached = Math.min(to, end);
+      covered += reached - first;
+    }
+    return covered === 0 ? 'none' : covered === size ? 'all' : 'some';
   };
 }

@@ -27,6 +27,8 @@ export interface TypeTable {
   typedefs(ref: TypeRef): readonly { readonly name: string; readonly ref: TypeRef }[];
   /** Members with those of anonymous structs and unions lifted into the enclosing type; offsets from its start, in bits. */
   flatMembers(ref: TypeRef): readonly Member[];
+  /** True for a flat member that is an alternative: `ref` is a union, or it lies in a nameless one. */
+  inUnion(ref: TypeRef, member: string): boolean;
 }
 
 const tables = new WeakMap<DwarfInfo, TypeTable>();
@@ -74,9 +76,21 @@ function build(dwarf: DwarfInfo): TypeTable {
       }
     }
   };
+  const inUnion = (ref: TypeRef, name: string, alternative: boolean, depth: number): boolean | undefined => {
+    const type = get(ref);
+    const here = alternative || type?.kind === 'union';
+    for (const member of type?.members ?? []) {
+      if (member.name === name) return here;
+      const inner = member.name === '' && depth < maxChain ? follow(member.type, false) : -1;
+      const found = inner < 0 || inner === ref ? undefined : inUnion(inner, name, here, depth + 1);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
   return {
     dwarf,
     get,
+    inUnion: (ref, member) => inUnion(ref, member, false, 0) ?? false,
     strip: (ref) => follow(ref, false),
     element: (ref) => follow(ref, true),
     label: (ref) => {

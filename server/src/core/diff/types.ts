@@ -112,6 +112,8 @@ export interface MemberChange {
   readonly next?: Member;
   /** For `added`: it lies wholly in what was padding. */
   readonly inPadding?: boolean;
+  /** For `added`: one more alternative of a union, over bytes that others use already. */
+  readonly overlay?: boolean;
   /** Label of the changed type that alone causes this difference (an embedded struct, a typedef), e.g. `struct inner`. */
   readonly because?: string;
   readonly at?: SourceLocation;

@@ -1,11 +1,12 @@
 import type { ObjectModel } from '../object.ts';
-import { finding, listed } from './support.ts';
+import { finding, listed, unitPlace } from './support.ts';
 import type { Hazard } from './types.ts';
 
 /** `compiler-mismatch`: differences between the objects come from the compiler, not from the edit. */
 export const compilerMismatch: Hazard = {
   codes: ['compiler-mismatch'],
-  find: ({ pair, diff }) => {
+  find: (input) => {
+    const { pair, diff } = input;
     if (diff.functions.length === 0 && diff.data.length === 0) return [];
     const base = producer(pair.base);
     const next = producer(pair.next);
@@ -22,7 +23,7 @@ export const compilerMismatch: Hazard = {
         code: 'compiler-mismatch',
         severity: 'blocker',
         symbol: pair.provenance.unit,
-        at: pair.provenance.unit === '' ? undefined : { file: pair.provenance.unit, line: 1 },
+        at: unitPlace(input),
         message: `The new object was compiled ${what}: differences in code and inlining then come from the compiler. Compile both with the compiler and options of the running build.`,
         evidence: { base: base.text, next: next.text },
       }),
@@ -39,7 +40,10 @@ function producer(object: ObjectModel): { compiler: string; options: string[]; t
   const compiler = (first < 0 ? words : words.slice(0, first)).join(' ');
   const options = (first < 0 ? [] : words.slice(first)).filter(
     (word) =>
-      word.startsWith('-') && !/^-(g|W|fdebug|ffile-prefix|fmacro-prefix|fdiagnostics|fno-canonical-system-headers|frandom-seed|fplugin)/.test(word),
+      word.startsWith('-') &&
+      !/^-(g|W|fdebug|ffile-prefix|fmacro-prefix|fdiagnostics|fno-canonical-system-headers|frandom-seed|fplugin)/.test(
+        word,
+      ),
   );
   return { compiler, options, text };
 }

@@ -1,5 +1,5 @@
 import type { ObjectModel } from '../object.ts';
-import { finding } from './support.ts';
+import { finding, unitPlace } from './support.ts';
 import type { Finding, Hazard, HazardInput } from './types.ts';
 
 /** `config-unsupported`: the object is not what runs, or does not say enough. */
@@ -7,13 +7,12 @@ export const configUnsupported: Hazard = {
   codes: ['config-unsupported'],
   find: (input) => {
     const { base, next, provenance } = input.pair;
-    const at = { file: provenance.unit, line: 1 };
     const state = (reason: string, message: string, severity: Finding['severity'] = 'blocker'): Finding =>
       finding({
         code: 'config-unsupported',
         severity,
         symbol: provenance.unit,
-        at: provenance.unit === '' ? undefined : at,
+        at: unitPlace(input),
         message,
         evidence: { reason },
       });

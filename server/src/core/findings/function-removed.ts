@@ -1,12 +1,13 @@
 import { referencesOf } from '../diff/references.ts';
 import { plainName } from '../diff/signatures.ts';
-import { finding } from './support.ts';
+import { afterEdits, finding } from './support.ts';
 import type { Hazard } from './types.ts';
 
 /** `function-removed`: the old code stays in memory and reachable. Functions that are only inlined now are not removed. */
 export const functionRemoved: Hazard = {
   codes: ['function-removed'],
-  find: ({ pair, diff }) => {
+  find: (input) => {
+    const { pair, diff } = input;
     const still = new Set(pair.next.dwarf.prototypes.filter(({ defined }) => defined).map(({ name }) => name));
     return diff.functions.flatMap((fn) => {
       if (fn.status !== 'removed' || fn.parent !== undefined || fn.name !== plainName(fn.name)) return [];
@@ -23,7 +24,7 @@ export const functionRemoved: Hazard = {
           code: 'function-removed',
           severity: 'review',
           symbol: fn.name,
-          at: fn.at,
+          at: afterEdits(input, fn.at),
           message: `${fn.name}() is gone from the source. The old code stays in the running program and ${reach}: a patch cannot take it away. If nobody may run it any more, keep it and let it return an error.`,
           evidence: { size: fn.baseSize, external, usedBy: [...users] },
         }),

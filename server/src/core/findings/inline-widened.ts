@@ -5,8 +5,14 @@ import type { Finding, Fix, Hazard, HazardInput, Related } from './types.ts';
 /** Groups the inlining changes of one kind by callee. */
 function byCallee(input: HazardInput, what: string): Map<string, { callers: string[]; at?: SourceLocation }> {
   const map = new Map<string, { callers: string[]; at?: SourceLocation }>();
+  // Where the decision itself changed, that is what is reported.
+  const flipped = new Set(
+    input.diff.inlining
+      .filter((change) => change.what !== 'widened')
+      .map(({ callee, caller }) => `${callee}/${caller}`),
+  );
   for (const change of input.diff.inlining) {
-    if (change.what !== what) continue;
+    if (change.what !== what || (what === 'widened' && flipped.has(`${change.callee}/${change.caller}`))) continue;
     const entry = map.get(change.callee) ?? { callers: [] };
     if (!entry.callers.includes(change.caller)) entry.callers.push(change.caller);
     map.set(change.callee, entry);

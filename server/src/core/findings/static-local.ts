@@ -1,6 +1,7 @@
 import type { DataChange } from '../diff/types.ts';
+import type { SourceLocation } from '../dwarf/types.ts';
 import { isInitData, isPercpu, judgeData, oldPlace } from './data.ts';
-import { dataName, finding, isGenerated, revertHunk } from './support.ts';
+import { afterEdits, dataName, finding, isGenerated, revertHunk } from './support.ts';
 import type { Hazard, HazardInput } from './types.ts';
 
 const lone = (input: HazardInput, status: DataChange['status']): readonly DataChange[] =>
@@ -43,7 +44,7 @@ export const staticLocalRemoved: Hazard = {
           code: 'static-local-removed',
           severity: 'review',
           symbol: data.name,
-          at: data.at,
+          at: functionPlace(input, data.scope) ?? afterEdits(input, data.at),
           message: `The static variable ${dataName(data)} is no longer used. What it holds in the running program (a counter, a cache, memory, a lock) stays behind, and comes back on revert as it was. Check that nothing is leaked or stays locked.`,
           evidence: { size: data.baseSize, ...(data.scope && { function: data.scope }) },
           related: oldPlace(input, data),
@@ -70,3 +71,7 @@ export const staticLocalResized: Hazard = {
         }),
       ),
 };
+
+/** Where the function that kept the variable is now. */
+const functionPlace = (input: HazardInput, name: string | undefined): SourceLocation | undefined =>
+  name === undefined ? undefined : input.pair.next.dwarf.prototypes.find((p) => p.defined && p.name === name)?.decl;

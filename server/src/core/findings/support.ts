@@ -129,3 +129,31 @@ const generated =
 export const isGenerated = (data: DataChange): boolean =>
   data.name === '' ||
   (data.readOnly && generated.test(data.name.replace(/^[\w$]+\.(?=__func__|__FUNCTION__|__PRETTY_FUNCTION__)/, '')));
+
+/**
+ * Place in the edited source for something that only the old source has: its old line, moved by the edits above it; within an edited part,
+ * the first line of that part. Without the edits: the old line as it is.
+ */
+export function afterEdits(input: HazardInput, at: SourceLocation | undefined): SourceLocation | undefined {
+  const hunks = at && input.edits?.get(at.file);
+  if (!hunks) return at;
+  let shift = 0;
+  for (const { baseStart, baseCount, nextStart, nextCount } of hunks) {
+    if (at.line < baseStart) break;
+    if (at.line < baseStart + baseCount) return { file: at.file, line: Math.max(nextStart, 1) };
+    shift += nextCount - baseCount;
+  }
+  return { file: at.file, line: at.line + shift };
+}
+
+/** First line of the unit's own source file: the place of findings about the object as a whole. */
+export function unitPlace(input: HazardInput): SourceLocation | undefined {
+  const { provenance, next, base } = input.pair;
+  if (/\.(c|S|s|asm|sx|i)$/.test(provenance.unit)) return { file: provenance.unit, line: 1 };
+  const unit = next.dwarf.units[0] ?? base.dwarf.units[0];
+  if (!unit || unit.name === '') return undefined;
+  return {
+    file: unit.name.startsWith('/') || unit.compDir === '' ? unit.name : `${unit.compDir}/${unit.name}`,
+    line: 1,
+  };
+}

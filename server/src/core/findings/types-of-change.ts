@@ -27,11 +27,11 @@ export function judgeLayout(type: TypeChange): LayoutVerdict {
   if (type.kind === 'enum') return type.baseSize !== type.nextSize ? 'layout' : 'none';
   const { members } = type;
   const shifts = members.some(
-    ({ what, inPadding }) =>
+    ({ what, inPadding, overlay }) =>
       what === 'moved' ||
       what === 'resized' ||
       what === 'bit-position' ||
-      (what === 'added' && inPadding === false && type.kind === 'struct' && type.nextSize <= type.baseSize),
+      (what === 'added' && !inPadding && !overlay && type.nextSize <= type.baseSize),
   );
   if (shifts || type.nextSize < type.baseSize) return 'layout';
   if (type.nextSize > type.baseSize) return 'grown';
