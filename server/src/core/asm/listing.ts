@@ -1,4 +1,4 @@
-import type { DwarfFunction, LineRow, SourceLocation } from '../dwarf/types.ts';
+import type { DwarfFunction, InlinedCall, LineRow, SourceLocation } from '../dwarf/types.ts';
 import type { ElfSymbol, Relocation } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { scannerFor } from './machine.ts';
@@ -60,7 +60,8 @@ export function listBody(object: ObjectModel, body: Body): AsmRow[] {
       references,
       ...(label ? { label } : {}),
       ...(source.location ? { source: source.location } : {}),
-      inlinedFrom: source.inlinedFrom,
+      inlinedFrom: source.calls.map((call) => call.name),
+      ...(source.calls.length > 0 ? { inlinedAt: source.calls.map((call) => call.call) } : {}),
       ...(padding[i] ? { padding: true } : {}),
     });
   }
@@ -127,17 +128,17 @@ function describe(object: ObjectModel, target: Target, relocation?: string): Asm
 
 interface SourceAt {
   readonly location: SourceLocation | undefined;
-  readonly inlinedFrom: readonly string[];
+  readonly calls: readonly InlinedCall[];
 }
 
-const NOT_INLINED: readonly string[] = [];
+const NOWHERE: readonly InlinedCall[] = [];
 
 /** Source line and inlined functions by section offset; to be asked with rising offsets. */
 function sourceReader(object: ObjectModel, body: Body): (offset: number) => SourceAt {
-  if (!object.dwarf.present) return () => ({ location: undefined, inlinedFrom: NOT_INLINED });
+  if (!object.dwarf.present) return () => ({ location: undefined, calls: NOWHERE });
   const lines = object.dwarf.linesOf(body.section);
-  const inlined = functionAt(object, body.section, body.start)?.inlined ?? [];
-  let row = 0;
+  const callsAt = inlinedReader(object, body);
+  let row = Math.max(0, lastLineAt(lines, body.start));
   let location: SourceLocation | undefined;
   let shown: LineRow | undefined;
   return (offset) => {
@@ -150,18 +151,42 @@ function sourceReader(object: ObjectModel, body: Body): (offset: number) => Sour
         location = { file: line.file, line: line.line, ...(line.column > 0 ? { column: line.column } : {}) };
       }
     }
-    let inside: { name: string; depth: number }[] | undefined;
-    for (const call of inlined) {
-      for (const range of call.ranges) {
-        if (range.section === body.section && range.start <= offset && offset < range.end) {
-          inside ??= [];
-          inside.push(call);
-          break;
-        }
-      }
+    return { location, calls: callsAt(offset) };
+  };
+}
+
+function lastLineAt(lines: readonly LineRow[], offset: number): number {
+  let low = 0;
+  let high = lines.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (lines[middle]!.offset <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/** The inlined calls that cover an offset, outermost first; a sweep over the ranges, so offsets have to rise. */
+function inlinedReader(object: ObjectModel, body: Body): (offset: number) => readonly InlinedCall[] {
+  const ranges = (functionAt(object, body.section, body.start)?.inlined ?? [])
+    .flatMap((call) => call.ranges.map((range) => ({ ...range, call })))
+    .filter((range) => range.section === body.section && range.start < range.end)
+    .sort((a, b) => a.start - b.start);
+  let next = 0;
+  let active: typeof ranges = [];
+  let calls = NOWHERE;
+  return (offset) => {
+    let changed = false;
+    for (; next < ranges.length && ranges[next]!.start <= offset; next++) {
+      active.push(ranges[next]!);
+      changed = true;
     }
-    if (!inside) return { location, inlinedFrom: NOT_INLINED };
-    return { location, inlinedFrom: inside.sort((a, b) => a.depth - b.depth).map((call) => call.name) };
+    if (active.some((range) => range.end <= offset)) {
+      active = active.filter((range) => range.end > offset);
+      changed = true;
+    }
+    if (changed) calls = active.map((range) => range.call).sort((a, b) => a.depth - b.depth);
+    return calls;
   };
 }
 

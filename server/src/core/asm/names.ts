@@ -1,6 +1,15 @@
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
-import { isCode, isConstants, isNamelessConstant, isNobits, isStrings, type Places, placesOf } from './places.ts';
+import {
+  isCode,
+  isConstants,
+  isNamelessConstant,
+  isNobits,
+  isStrings,
+  mergeableSize,
+  type Places,
+  placesOf,
+} from './places.ts';
 import type { Target } from './targets.ts';
 import { firstAt } from './targets.ts';
 import type { AsmReference } from './types.ts';
@@ -12,6 +21,8 @@ const SHOWN_TEXT = 160;
 export function stemOf(name: string): string {
   return name.replace(/(\.\d+)+$/, '');
 }
+
+const FUNCTION_NAME = /^(\.L)?__(func|FUNCTION|PRETTY_FUNCTION)__\./;
 
 const nameCache = new WeakMap<ObjectModel, ReadonlyMap<ElfSymbol, string>>();
 
@@ -68,7 +79,10 @@ export function describeTarget(object: ObjectModel, target: Target, relocation?:
   const symbol = target.symbol;
   if (section && (isStrings(section) || isConstants(section) || !symbol || isNamelessConstant(object.elf, symbol))) {
     const nameless = describeNameless(object, places, target);
-    if (nameless) return { ...common, ...nameless };
+    if (nameless) {
+      const isFunctionName = symbol !== undefined && FUNCTION_NAME.test(symbol.name);
+      return { ...common, ...nameless, ...(isFunctionName ? { isFunctionName } : {}) };
+    }
   }
   if (symbol) {
     const kind = section ? (isCode(section) ? 'function' : 'data') : 'external';
@@ -84,8 +98,16 @@ function describeNameless(
   target: Target,
 ): Pick<AsmReference, 'name' | 'addend' | 'kind'> | undefined {
   const section = object.elf.sections[target.section]!;
-  if (isNobits(section) || target.offset < 0 || target.offset >= section.data.length) return undefined;
-  if (isCode(section)) return undefined;
+  if (isNobits(section) || isCode(section)) return undefined;
+  if (target.symbol && (isStrings(section) || isConstants(section))) {
+    const start = target.offset - target.delta;
+    // A place before or behind a constant is shown from the constant.
+    if (target.delta < 0 || target.delta >= mergeableSize(section, start)) {
+      const whole = describeNameless(object, places, { ...target, offset: start, delta: 0 });
+      return whole && { ...whole, addend: target.delta };
+    }
+  }
+  if (target.offset < 0 || target.offset >= section.data.length) return undefined;
   if (isConstants(section)) {
     const start = target.offset - (target.offset % section.entrySize);
     return {

@@ -74,6 +74,20 @@ export function isConstants(section: Section): boolean {
   return (section.flags & SHF.merge) !== 0 && (section.flags & SHF.strings) === 0 && section.entrySize > 0;
 }
 
+/** Bytes of the mergeable string (with its terminator) or constant that starts at `start`. */
+export function mergeableSize(section: Section, start: number): number {
+  const width = Math.max(1, section.entrySize);
+  if (!isStrings(section)) return width;
+  if (width === 1) {
+    const end = section.data.indexOf(0, Math.max(0, start));
+    return (end < 0 ? section.data.length : end + 1) - start;
+  }
+  for (let at = Math.max(0, start); at + width <= section.data.length; at += width) {
+    if (section.data.subarray(at, at + width).every((byte) => byte === 0)) return at + width - start;
+  }
+  return section.data.length - start;
+}
+
 export function isNobits(section: Section): boolean {
   return section.type === SHT_NOBITS;
 }

@@ -34,6 +34,8 @@ export interface AsmReference {
   /** Name of the section that holds the target, where defined here. */
   readonly section?: string;
   readonly kind: 'function' | 'data' | 'string' | 'constant' | 'label' | 'external' | 'section';
+  /** A string that is the compiler's `__func__`, `__FUNCTION__` or `__PRETTY_FUNCTION__`. */
+  readonly isFunctionName?: boolean;
 }
 
 /** One line of a normalised assembly listing. No absolute addresses: only real changes show in a text diff. */
@@ -50,6 +52,8 @@ export interface AsmRow {
   readonly source?: SourceLocation;
   /** Functions whose inlined body this row belongs to, outermost first. */
   readonly inlinedFrom: readonly string[];
+  /** Where each of `inlinedFrom` was called; absent where there are none. */
+  readonly inlinedAt?: readonly (SourceLocation | undefined)[];
   /** A nop that only aligns what follows: no part of a comparison, and not shown. */
   readonly padding?: boolean;
 }

@@ -5,7 +5,7 @@ import { diffData } from './data.ts';
 import { type BodyChange, compareFunctions } from './functions.ts';
 import { diffInlining } from './inlining.ts';
 import { diffTypes } from './layout.ts';
-import { isLineOnly } from './lines.ts';
+import { isEnough, type LineProof, proveLineOnly } from './lines.ts';
 import { createMeaning, type Side } from './meaning.ts';
 import { pairSymbols } from './pair.ts';
 import { changedLines, type ReasonInput, reasonsOf } from './reasons.ts';
@@ -42,9 +42,11 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
     ...(options.edits ? { edits: options.edits } : {}),
   };
   const reasons = new Map<BodyChange, readonly Reason[]>();
-  const functions = changes.map((change) => {
-    const described = describe(input, change, code);
-    reasons.set(change, described.reasons);
+  const read = changes.map((change) => readChange(input, change, code));
+  const witnessed = isEnough(read.flatMap((one) => (one.proof ? [one.proof] : [])));
+  const functions = read.map((one) => {
+    const described = describe(input, one, one.proof !== undefined && (one.proof.complete || witnessed));
+    reasons.set(one.change, described.reasons);
     return described;
   });
   const inlining = diffInlining(base, next, changes, (change) => reasons.get(change) ?? []);
@@ -60,14 +62,33 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
   };
 }
 
-function describe(input: ReasonInput, change: BodyChange, code: CodeComparer): FunctionChange {
+/** A change with the little that is kept of its listing. */
+interface ReadChange {
+  readonly change: BodyChange;
+  readonly aligned: readonly AlignedRow[];
+  readonly baseInstructions: number;
+  readonly nextInstructions: number;
+  readonly proof: LineProof | undefined;
+}
+
+function readChange(input: ReasonInput, change: BodyChange, code: CodeComparer): ReadChange {
   const baseRows = rowsOf(input.base, change.base);
   const nextRows = rowsOf(input.next, change.next);
-  const aligned = change.status === 'changed' ? markTables(change, alignRows(baseRows, nextRows)) : [];
-  const lineOnly =
-    change.status === 'changed' &&
-    !change.byFamily &&
-    isLineOnly(aligned, change.base!, change.next!, code, input.edits);
+  const both = change.base && change.next;
+  const aligned = both ? markTables(change, alignRows(baseRows, nextRows)) : [];
+  const proof =
+    both && !change.byFamily ? proveLineOnly(aligned, change.base, change.next, code, input.edits) : undefined;
+  return {
+    change,
+    aligned,
+    baseInstructions: baseRows.filter((row) => !row.padding).length,
+    nextInstructions: nextRows.filter((row) => !row.padding).length,
+    proof,
+  };
+}
+
+function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): FunctionChange {
+  const { change, aligned } = read;
   const side = change.next ? input.next : input.base;
   const body = change.next ?? change.base!;
   const at = functionAt(side.object, body.section, body.start)?.decl;
@@ -78,8 +99,8 @@ function describe(input: ReasonInput, change: BodyChange, code: CodeComparer): F
     ...(change.nextSymbol ? { next: change.nextSymbol } : {}),
     baseSize: change.base?.size ?? 0,
     nextSize: change.next?.size ?? 0,
-    baseInstructions: baseRows.filter((row) => !row.padding).length,
-    nextInstructions: nextRows.filter((row) => !row.padding).length,
+    baseInstructions: read.baseInstructions,
+    nextInstructions: read.nextInstructions,
     ...(change.parent ? { parent: change.parent } : {}),
     reasons: reasonsOf(input, change, aligned, lineOnly),
     lineOnly,

@@ -1,39 +1,66 @@
 import type { Body } from '../asm/places.ts';
 import type { AsmRow } from '../asm/types.ts';
+import type { SourceLocation } from '../dwarf/types.ts';
 import type { CodeComparer } from './code.ts';
 import { hunksOf, mapLine } from './edits.ts';
 import type { AlignedRow, SourceEdits } from './types.ts';
 
 /**
- * Proves that a function differs in line numbers only (`__LINE__`, as in assert and log macros):
+ * Proof that a function differs in line numbers only (`__LINE__`, as in assert and log macros):
  *
- * 1. both sides have the same instructions, but for one immediate each in some of them;
- * 2. each differing immediate is, on both sides, the very line that the line table gives for its statement: for the instruction
- *    itself, or for the call that it is an argument of;
- * 3. no line of the function was edited: where the edits are known, the base line maps to the next line; always, all lines of the function that
- *    come from one file keep their columns and their distances;
+ * 1. both sides have the same instructions, but for one immediate each in some of them (the sites);
+ * 2. at each site the immediate is, on both sides, the very line that the debug information gives for its statement: the line table's
+ *    for the instruction or for the call that it is an argument of, or the place where the inlined function around it was called;
+ * 3. the statement's text did not change. Where the edits are known: every line of the function is unedited and maps from base to
+ *    next. Where they are not: columns and distances are kept, and there is a witness that these are line numbers: the same call
+ *    carries the file's name or the function's name (`__FILE__`, `__func__`), or the unit has at least three such sites with different lines.
+ *    A lone `log(7)` on line 7 that became `log(8)` on line 8 does not pass;
  * 4. everything else - callees, data, strings, tables, branch targets - is the same by meaning.
- *
- * Another constant, callee or field therefore never passes as a line number: a constant would have to be its own line number before
- * and after, in a function that did not change a column.
  */
-export function isLineOnly(
+export interface LineProof {
+  /** Lines (base side) whose number is in the code. */
+  readonly lines: ReadonlySet<number>;
+  /** Enough by itself; else other functions of the unit have to bear witness (`isEnough`). */
+  readonly complete: boolean;
+}
+
+/** Looks for a proof; undefined where the function differs in anything else. */
+export function proveLineOnly(
   aligned: readonly AlignedRow[],
   base: Body,
   next: Body,
   code: CodeComparer,
   edits: SourceEdits | undefined,
-): boolean {
+): LineProof | undefined {
+  if (!linesKept(aligned, edits)) return undefined;
   const except = new Set<number>();
-  if (!sameShapeOfLines(aligned, edits)) return false;
+  const lines = new Set<number>();
+  let complete = true;
   for (const [i, row] of aligned.entries()) {
-    if (!row.base || !row.next) return false;
+    if (!row.base || !row.next) return undefined;
     if (row.same) continue;
-    if (!isLineImmediate(aligned, i)) return false;
+    const line = siteLine(aligned, i);
+    if (line === undefined) return undefined;
     except.add(i);
+    lines.add(line);
+    if (!edits && !namesItsPlace(aligned, i)) complete = false;
   }
-  return except.size > 0 && code.sameExcept(base, next, except);
+  return except.size > 0 && code.sameExcept(base, next, except) ? { lines, complete } : undefined;
 }
+
+/** Different lines that make it certain that a unit has its own line numbers as constants. */
+const WITNESSES = 3;
+
+/** Whether the proofs of a unit together show that the constants are line numbers. */
+export function isEnough(proofs: Iterable<LineProof>): boolean {
+  const lines = new Set<number>();
+  for (const proof of proofs) for (const line of proof.lines) lines.add(line);
+  return lines.size >= WITNESSES;
+}
+
+/** Instructions between an argument and its call. */
+const REACH = 16;
+const CALL = /^(call|bl|blr|jmp|b)$/;
 
 /** The one number that two rows differ in; undefined where they differ in anything else. */
 export function differingNumber(base: AsmRow, next: AsmRow): { base: number; next: number } | undefined {
@@ -52,43 +79,66 @@ function splitImmediate(operands: string): { rest: string; value: number } | und
   return { rest: match[1]!, value: match[2] === '-' ? -value : value };
 }
 
-function isLineImmediate(aligned: readonly AlignedRow[], index: number): boolean {
+/** Base line of a site: the immediate is the line of its statement on both sides. Undefined where it is not. */
+function siteLine(aligned: readonly AlignedRow[], index: number): number | undefined {
   const { base, next } = aligned[index]!;
   const numbers = differingNumber(base!, next!);
-  if (!numbers) return false;
-  // An argument is often set up under the line of its own statement, or before the call that carries it.
-  for (let i = index; i < aligned.length && i < index + 12; i++) {
+  if (!numbers) return undefined;
+  // An argument stands under its own statement's line, or under none of its own before the call that carries it.
+  for (let i = index; i < aligned.length && i < index + REACH; i++) {
     const from = aligned[i]!.base;
     const to = aligned[i]!.next;
-    if (!from || !to) return false;
-    if (i === index || /^(call|bl|blr|jmp|b)$/.test(from.mnemonic)) {
-      if (from.source?.line === numbers.base && to.source?.line === numbers.next && from.source.file === to.source.file)
-        return true;
-      if (i !== index) return false;
+    if (!from || !to) return undefined;
+    const call = CALL.test(from.mnemonic);
+    if ((i === index || call) && isAt(from, to, numbers)) return numbers.base;
+    if (call) return undefined;
+  }
+  return undefined;
+}
+
+/** The numbers are the lines of the rows, or of the same inlined call around them. */
+function isAt(from: AsmRow, to: AsmRow, numbers: { base: number; next: number }): boolean {
+  const matches = (b: SourceLocation | undefined, n: SourceLocation | undefined) =>
+    b?.line === numbers.base && n?.line === numbers.next && b.file === n.file;
+  if (matches(from.source, to.source)) return true;
+  return (from.inlinedAt ?? []).some((at, depth) => matches(at, to.inlinedAt?.[depth]));
+}
+
+/** Every row keeps file and column, and lines of one function body keep their distances (or the edits explain each line). */
+function linesKept(aligned: readonly AlignedRow[], edits: SourceEdits | undefined): boolean {
+  const shifts = new Map<string, number>();
+  const kept = (from: SourceLocation | undefined, to: SourceLocation | undefined, inside: string): boolean => {
+    if (!from || !to) return from === to;
+    if (from.file !== to.file || from.column !== to.column) return false;
+    if (edits) return mapLine(hunksOf(edits, from.file), from.line) === to.line;
+    const key = `${from.file}\0${inside}`;
+    const shift = to.line - from.line;
+    const known = shifts.get(key);
+    if (known === undefined) shifts.set(key, shift);
+    return known === undefined || known === shift;
+  };
+  return aligned.every(({ base, next }) => {
+    if (!base || !next || base.inlinedFrom.join() !== next.inlinedFrom.join()) return false;
+    return kept(base.source, next.source, base.inlinedFrom.at(-1) ?? '');
+  });
+}
+
+/** The call that an instruction prepares also passes the name of the source file or of the function that it is in. */
+function namesItsPlace(aligned: readonly AlignedRow[], index: number): boolean {
+  const calls = (row: AlignedRow | undefined) => row?.next !== undefined && CALL.test(row.next.mnemonic);
+  let first = index;
+  while (first > 0 && index - first < REACH && !calls(aligned[first - 1])) first--;
+  let last = index;
+  while (last + 1 < aligned.length && last - index < REACH && !calls(aligned[last])) last++;
+  const source = aligned[index]!.next!.source;
+  const file = source?.file.slice(source.file.lastIndexOf('/') + 1);
+  for (const { next } of aligned.slice(first, last + 1)) {
+    for (const reference of next?.references ?? []) {
+      if (reference.kind !== 'string') continue;
+      const text = reference.name.slice(1, -1);
+      if (file !== undefined && (text === file || text.endsWith(`/${file}`))) return true;
+      if (reference.isFunctionName) return true;
     }
   }
   return false;
-}
-
-/** Every row keeps file and column, and one shift holds for all lines of a file (or the edits explain each line). */
-function sameShapeOfLines(aligned: readonly AlignedRow[], edits: SourceEdits | undefined): boolean {
-  const shifts = new Map<string, number>();
-  for (const { base, next } of aligned) {
-    const from = base?.source;
-    const to = next?.source;
-    if (!from || !to) {
-      if (from || to) return false;
-      continue;
-    }
-    if (from.file !== to.file || from.column !== to.column) return false;
-    if (edits) {
-      if (mapLine(hunksOf(edits, from.file), from.line) !== to.line) return false;
-      continue;
-    }
-    const shift = to.line - from.line;
-    const known = shifts.get(from.file);
-    if (known === undefined) shifts.set(from.file, shift);
-    else if (known !== shift) return false;
-  }
-  return true;
 }

@@ -5,6 +5,7 @@ import {
   isNamelessConstant,
   isNobits,
   isStrings,
+  mergeableSize,
   type Places,
   SHF,
 } from '../asm/places.ts';
@@ -144,8 +145,19 @@ class Comparison implements Meaning {
   #sameContents(base: Target, next: Target): boolean {
     const from = this.#base.elf.sections[base.section]!;
     const to = this.#next.elf.sections[next.section]!;
-    if (isStrings(from) && isStrings(to)) return sameText(from, base.offset, to, next.offset);
-    if (isConstants(from) && isConstants(to)) return sameConstant(from, base.offset, to, next.offset);
+    // Compilers also point before a constant (an induction variable that starts at -1): then the constant itself is compared.
+    if (isStrings(from) && isStrings(to)) {
+      if (beside(from, base) || beside(to, next)) {
+        return base.delta === next.delta && sameText(from, base.offset - base.delta, to, next.offset - next.delta);
+      }
+      return sameText(from, base.offset, to, next.offset);
+    }
+    if (isConstants(from) && isConstants(to)) {
+      if (beside(from, base) || beside(to, next)) {
+        return base.delta === next.delta && sameConstant(from, base.offset - base.delta, to, next.offset - next.delta);
+      }
+      return sameConstant(from, base.offset, to, next.offset);
+    }
     const b = this.#extentOf(this.#base, base);
     const n = this.#extentOf(this.#next, next);
     if (base.offset - b.start !== next.offset - n.start) return false;
@@ -222,15 +234,10 @@ class Comparison implements Meaning {
   #namelessStarts(side: Side, section: number): readonly number[] {
     let bySection = this.#starts.get(side.elf);
     if (!bySection) {
-      bySection = new Map();
+      bySection = collectStarts(side);
       this.#starts.set(side.elf, bySection);
     }
-    let starts = bySection.get(section);
-    if (!starts) {
-      starts = collectStarts(side, section);
-      bySection.set(section, starts);
-    }
-    return starts;
+    return bySection.get(section) ?? [];
   }
 }
 
@@ -244,34 +251,46 @@ function isContent(side: Side, target: Target): boolean {
   return !isNobits(section) && (section.flags & SHF.write) === 0;
 }
 
+/** A place given as a distance from a label of a mergeable section that lies outside of what the label stands for. */
+function beside(section: Section, target: Target): boolean {
+  if (!target.symbol || target.delta === 0) return false;
+  return target.delta < 0 || target.delta >= mergeableSize(section, target.offset - target.delta);
+}
+
 function ordinalOf(side: Side, target: Target): number {
   const body = target.symbol ? side.places.bodyOf(target.symbol) : undefined;
   if (!body) return -1;
   return side.scanOf(body)?.ordinalAt(target.offset - body.start) ?? -1;
 }
 
-function collectStarts(side: Side, section: number): number[] {
-  const starts = new Set<number>();
+/** Per read-only section, the sorted offsets that relocations refer to. */
+function collectStarts(side: Side): Map<number, number[]> {
   const { elf } = side;
+  const starts = new Map<number, Set<number>>();
   for (const from of elf.sections) {
     if (!(from.flags & SHF.alloc)) continue;
     const code = isCode(from);
     for (const relocation of elf.relocationsOf(from.index)) {
       const symbol = elf.symbols[relocation.symbol];
-      if (symbol?.place !== section) continue;
-      if (symbol.type !== 'section') {
-        starts.add(symbol.offset);
-        continue;
+      if (symbol === undefined || typeof symbol.place !== 'number') continue;
+      const section = elf.sections[symbol.place];
+      if (!section || section.flags & (SHF.exec | SHF.write | SHF.merge) || !(section.flags & SHF.alloc)) continue;
+      let offset = symbol.offset;
+      if (symbol.type === 'section') {
+        const relative = relocationMeaning(elf.machine, relocation.type).pcRelative;
+        // Entries of tables of relative offsets count from a start that is not known here.
+        if (relative && !code) continue;
+        offset += relocation.addend + (relative && elf.machine === 62 ? exactBias(side, from, relocation.offset) : 0);
       }
-      const meaning = relocationMeaning(elf.machine, relocation.type);
-      if (!meaning.pcRelative) starts.add(symbol.offset + relocation.addend);
-      else if (code) {
-        const bias = elf.machine === 62 ? exactBias(side, from, relocation.offset) : 0;
-        starts.add(symbol.offset + relocation.addend + bias);
+      let set = starts.get(symbol.place);
+      if (!set) {
+        set = new Set();
+        starts.set(symbol.place, set);
       }
+      set.add(offset);
     }
   }
-  return [...starts].sort((a, b) => a - b);
+  return new Map([...starts].map(([section, set]) => [section, [...set].sort((a, b) => a - b)]));
 }
 
 /** Distance from a PC-relative field in code to the end of its instruction (x86-64). */
