@@ -113,7 +113,7 @@ export function outputOf(args: readonly string[], directory: string, file?: stri
 export interface PathMap {
   /** Absolute path in the mirror for an absolute path, or undefined where the path is not mirrored. */
   map(path: string): string | undefined;
-  /** `MIRROR` → real prefixes for -ffile-prefix-map, one for each spelling of a mirrored folder. */
+  /** `MIRROR` → real prefixes for the compiler's prefix maps, one for each spelling of a mirrored folder. */
   readonly prefixes: readonly { readonly mirror: string; readonly real: string }[];
 }
 
@@ -163,15 +163,44 @@ function trimPassed(text: string): string | undefined {
   return kept.length > 0 ? [parts[0], ...kept].join(',') : undefined;
 }
 
-/** User's own prefix map in the mirror's terms: the old prefix may lie in the mirror, or above it. */
-function mapPrefixOption(text: string, mirror: PathMap): string[] {
-  const option = PREFIX_MAPS.find((prefix) => text.startsWith(prefix))!;
+/** Old and new prefix of a user's own map option. */
+function readMap(option: string, text: string): { old: string; replacement: string } {
   const [old, ...rest] = text.slice(option.length).split('=');
-  const replacement = rest.join('=');
-  const mapped = isAbsolute(old!) ? mirror.map(old!.replace(/(.)\/+$/, '$1')) : undefined;
-  if (mapped !== undefined) return [text, `${option}${mapped}${/.\/$/.test(old!) ? '/' : ''}=${replacement}`];
-  const above = mirror.prefixes.filter(({ real }) => old !== '' && real.startsWith(old!));
-  return [text, ...above.map(({ mirror: to, real }) => `${option}${to}=${replacement}${real.slice(old!.length)}`)];
+  return { old: old!, replacement: rest.join('=') };
+}
+
+/**
+ * A user's own map where a mirror is used. Of a folder inside a mirrored one: `inner`, the same for the mirror's folder as
+ * well. Of any other: `outer`, which has to come before the mirror's own maps, since it may fit the mirror's place too.
+ * -ffile-prefix-map is taken apart: gcc handles it after all -fmacro-prefix-map options, whatever the order.
+ */
+function splitUserMap(text: string, mirror: PathMap): { outer: string[]; inner: string[] } {
+  const option = PREFIX_MAPS.find((prefix) => text.startsWith(prefix))!;
+  const { old, replacement } = readMap(option, text);
+  const options = option === '-ffile-prefix-map=' ? ['-fmacro-prefix-map=', '-fdebug-prefix-map='] : [option];
+  const same = options.map((name) => `${name}${old}=${replacement}`);
+  const above = mirror.prefixes.some(({ real }) => real.startsWith(old));
+  const mapped = isAbsolute(old) && !above ? mirror.map(old.replace(/(.)\/+$/, '$1')) : undefined;
+  if (mapped === undefined) return { outer: same, inner: [] };
+  const moved = options.map((name) => `${name}${mapped}${old.endsWith('/') ? '/' : ''}=${replacement}`);
+  return { outer: [], inner: [...same, ...moved] };
+}
+
+/**
+ * Maps that name the mirror's paths back, for `__FILE__` and for debug information: to what the user's own maps make of the
+ * real path. One option for each prefix: of two with the same prefix, gcc takes the last and clang (to 16) the first.
+ */
+function mapsBack(args: readonly string[], mirror: PathMap): string[] {
+  return ['macro', 'debug'].flatMap((kind) => {
+    const own = [`-f${kind}-prefix-map=`, '-ffile-prefix-map='].flatMap((option) =>
+      args.filter((arg) => arg.startsWith(option)).map((arg) => readMap(option, arg)),
+    );
+    return mirror.prefixes.map(({ mirror: from, real }) => {
+      const last = own.findLast(({ old }) => old !== '' && real.startsWith(old));
+      const named = last ? last.replacement + real.slice(last.old.length) : real;
+      return `-f${kind}-prefix-map=${from}=${named}`;
+    });
+  });
 }
 
 /** Moves an absolute path in an option that names something to read. */
@@ -185,7 +214,7 @@ function mapReads(text: string, mirror: PathMap): string {
 /**
  * The user's exact command with its outputs redirected into scratch space: every code-generating option stays; what writes
  * other files (dependency files, dumps, listings, coverage notes) goes; `-g -ffunction-sections -fdata-sections` come last.
- * With a mirror, absolute paths of inputs move there and `-ffile-prefix-map` names them back, so that `__FILE__`, the file
+ * With a mirror, absolute paths of inputs move there and prefix maps name them back, so that `__FILE__`, the file
  * symbol and the debug paths are those of the real build.
  * @returns a sentence that says why, where the command cannot be used for live patches.
  */
@@ -207,6 +236,7 @@ export function prepareCommand(command: CompileCommand, to: Redirect): PreparedC
   const list = pieces(args);
   const links = !list.some((piece) => piece.kind === 'option' && piece.text === '-c');
   const directory = mirror?.map(command.directory) ?? command.directory;
+  const first: string[] = [];
   const out: string[] = [];
   let sources = 0;
   for (let index = 0; index < list.length; index++) {
@@ -235,15 +265,16 @@ export function prepareCommand(command: CompileCommand, to: Redirect): PreparedC
     } else if (piece.text === '--coverage' || piece.text === '-coverage') {
       out.push('-fprofile-arcs');
     } else if (mirror && PREFIX_MAPS.some((option) => piece.text.startsWith(option))) {
-      out.push(...mapPrefixOption(piece.text, mirror));
+      const { outer, inner } = splitUserMap(piece.text, mirror);
+      first.push(...outer);
+      out.push(...inner);
     } else {
       out.push(mirror ? mapReads(piece.text, mirror) : piece.text);
     }
   }
   if (sources === 0) out.push(mirror?.map(source) ?? source);
-  const reading = mirror ? mirror.prefixes.map(({ mirror: from, real }) => `-ffile-prefix-map=${from}=${real}`) : [];
-  // gcc takes the last map that fits, so the user's own maps have to follow ours.
-  const vector = [...launcherless(all, at), ...reading, ...out];
+  // gcc takes the last map that fits: the user's maps of folders above, then the mirror's, then those of folders inside.
+  const vector = [...launcherless(all, at), ...first, ...(mirror ? mapsBack(args, mirror) : []), ...out];
   if (mirror && isGcc(all[at]!) && out.some((arg) => /^-(isystem|idirafter|isysroot|-sysroot)/.test(arg))) {
     // gcc would replace the mirror's links to system headers by the shorter real path, and then read the edited neighbours.
     vector.push('-fno-canonical-system-headers');
@@ -274,7 +305,7 @@ function profileArguments(command: CompileCommand, vector: readonly string[], to
   if (!vector.some((arg) => /^-fprofile-(arcs|generate)/.test(arg)) || command.output === undefined) return [];
   const stem = command.output.slice(0, -extname(command.output).length || undefined);
   const notes = `${to.object}.gcno`;
-  if (!isGcc(vector[0]!)) {
+  if (!isGcc(command.arguments[compilerIndex(command.arguments)]!)) {
     return ['-Xclang', `-coverage-data-file=${stem}.gcda`, '-Xclang', `-coverage-notes-file=${notes}`];
   }
   return ['-dumpdir', `${dirname(stem)}/`, '-dumpbase', basename(stem), `-fprofile-note=${notes}`];

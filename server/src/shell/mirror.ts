@@ -81,7 +81,8 @@ export class Mirror implements PathMap {
 
   /** Where a real path stands in the mirror. */
   private place(path: string): string {
-    return join(this.top, 'tree', path);
+    // Not `join`: `..` stays as the command has it, since the compiler keeps it in names.
+    return `${this.top}/tree${path}`;
   }
 
   map(path: string): string | undefined {
