@@ -327,3 +327,46 @@ hazard('config-unsupported: no debug information asks for a review', {
     assert.equal(findings[0]?.evidence.reason, 'no-debug-info');
   },
 });
+
+hazard('edit-not-covered: a new constructor would never run', {
+  base: `
+extern void prepare(int);
+int run(int x) { prepare(x); return x + 1; }
+`,
+  next: `
+extern void prepare(int);
+__attribute__((constructor)) static void late(void) { prepare(7); }
+//^^^ edit-not-covered blocker
+int run(int x) { prepare(x); return x + 1; }
+`,
+});
+hazard('edit-not-covered: a registration table without a symbol of its own', {
+  base: `
+__asm__(".pushsection .modtab,\\"a\\"\\n .long 7\\n .popsection");
+int run(int x) { return x * 5 + 1; }
+`,
+  next: `
+__asm__(".pushsection .modtab,\\"a\\"\\n .long 8\\n .popsection");
+int run(int x) { return x * 5 + 1; }
+`,
+  ignore: ['edit-not-covered'],
+  check: ({ findings, verdict }) => {
+    assert.equal(verdict, 'blocked');
+    assert.deepEqual(
+      [findings[0]?.code, findings[0]?.symbol, findings[0]?.at?.line],
+      ['edit-not-covered', '.modtab', 1],
+    );
+  },
+});
+hazard('edit-not-covered: near miss, the same constructors in another order of functions', {
+  base: `
+extern void prepare(int);
+__attribute__((constructor)) static void early(void) { prepare(7); }
+int run(int x) { prepare(x); return x + 1; }
+`,
+  next: `
+extern void prepare(int);
+int run(int x) { prepare(x); return x + 2; }
+__attribute__((constructor)) static void early(void) { prepare(7); }
+`,
+});

@@ -7,6 +7,7 @@ import { dataAlignChanged } from './data-align-changed.ts';
 import { dataInitChanged } from './data-init-changed.ts';
 import { dataSectionMoved } from './data-section-moved.ts';
 import { dataSizeChanged } from './data-size-changed.ts';
+import { editNotCovered } from './edit-not-covered.ts';
 import { enumValueChanged } from './enum-value-changed.ts';
 import { fnptrIdentity } from './fnptr-identity.ts';
 import { funcTooSmall } from './func-too-small.ts';
@@ -67,6 +68,7 @@ export const hazards: readonly Hazard[] = [
   fnptrIdentity,
   varargsOrJumptable,
   handWrittenAsm,
+  editNotCovered,
   notTraceable,
   configUnsupported,
   compilerMismatch,
