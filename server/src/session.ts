@@ -468,9 +468,14 @@ class BuildSession implements Session {
       return { base: { kind: 'failed', reason: 'baseline', message: error.message, log: '' }, differing: new Map() };
     }
     if (slot.base && (await builder.isCurrent(slot.base, differing))) return { base: slot.base, differing };
-    slot.basePending ??= this.#buildOriginal(slot, builder, differing, priority).finally(() => {
-      delete slot.basePending;
-    });
+    if (!slot.basePending) {
+      const pending = this.#buildOriginal(slot, builder, differing, priority).finally(() => {
+        delete slot.basePending;
+      });
+      slot.basePending = pending;
+      // `idle` waits for it even where the edited source turned out not to compile.
+      this.#task(() => pending.then(() => {}));
+    }
     return { base: await slot.basePending, differing };
   }
 
