@@ -24,6 +24,8 @@ export interface TargetStatus {
   /** Process id, where the target is a process. */
   readonly pid?: number;
   readonly command?: string;
+  /** Why nothing is known about it: it does not run, several match, there is no permission to look. */
+  readonly message?: string;
   readonly patches: readonly AppliedPatch[];
 }
 

@@ -28,6 +28,8 @@ export interface PlanOptions {
   readonly description: string;
   /** ISO 8601; passed in, since the core has no clock. */
   readonly created: string;
+  /** Build ids of the linked files to patch, where a unit is part of several. Absent: the only one. */
+  readonly modules?: readonly string[];
 }
 
 /** A function of the running program that the payload replaces. */
@@ -45,6 +47,10 @@ export interface ReplacedFunction {
   /** Symbol of the new code in the payload. */
   readonly replacement: string;
   readonly newSize: number;
+  /** Byte offset of the jump in the old code: 4 behind an endbr64, else 0. */
+  readonly jumpAt: number;
+  /** Parts of the old code that lie elsewhere (`.cold`): no thread may be in them either. Addresses as above. */
+  readonly parts: readonly { readonly name: string; readonly address: string; readonly size: number }[];
 }
 
 /** A name that the payload takes from the running program. */
@@ -56,6 +62,9 @@ export interface ImportedSymbol {
   readonly module?: string;
   readonly address?: string;
   readonly size?: number;
+  /** The address is that of an IFUNC resolver; `slot` (hex, before bias) then holds the chosen function in the running process. */
+  readonly resolver?: boolean;
+  readonly slot?: string;
 }
 
 /** Readable description carried in the payload (section `.livepatch.manifest`, JSON). */

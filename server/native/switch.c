@@ -1,0 +1,170 @@
+/* The switch: stop all, look, verify, write, go on; again with longer and longer pauses while a stack is busy. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "helper.h"
+
+enum outcome { DONE, BUSY, SLOW, SHARED, DIFFERS, WRITE_FAILED, GONE, DENIED, TRACED };
+
+#define FINDINGS_MAX 16
+
+struct attempt {
+  struct finding findings[FINDINGS_MAX];
+  size_t finding_count;
+  pid_t culprit;     /* thread that did not stop, process that shares the memory */
+  uint64_t address;  /* of bytes that differ */
+  uint8_t bytes[BYTES_MAX];
+  uint32_t size;
+  uint64_t stop_ns;
+};
+
+bool cancelled(void) {
+  sigset_t pending;
+  if (sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT))) return true;
+  struct pollfd input = {.fd = STDIN_FILENO, .events = 0};
+  return poll(&input, 1, 0) > 0 && (input.revents & (POLLHUP | POLLERR));
+}
+
+static bool verify(const struct process *process, const struct plan *plan, struct attempt *attempt) {
+  for (uint32_t i = 0; i < plan->poke_count; i++) {
+    const struct poke *poke = &plan->pokes[i];
+    if (process_read(process, poke->address, attempt->bytes, poke->size) &&
+        memcmp(attempt->bytes, poke->old_bytes, poke->size) == 0)
+      continue;
+    attempt->address = poke->address;
+    attempt->size = poke->size;
+    return false;
+  }
+  return true;
+}
+
+static bool write_journals(const struct process *process, const struct plan *plan, int which) {
+  bool good = true;
+  for (uint32_t i = 0; i < plan->journal_count; i++) {
+    const struct journal *journal = &plan->journals[i];
+    const uint8_t *bytes = which == 0 ? journal->before : which == 1 ? journal->during : journal->after;
+    good = process_write(process, journal->address, bytes, journal->size) && good;
+  }
+  return good;
+}
+
+/* Threads are stopped. All of the jumps, or none. */
+static bool write_all(const struct process *process, struct plan *plan) {
+  plan->phase = PHASE_WRITING;
+  for (uint32_t i = 0; i < plan->poke_count; i++) {
+    const struct poke *poke = &plan->pokes[i];
+    if (process_write(process, poke->address, poke->new_bytes, poke->size)) continue;
+    for (uint32_t back = 0; back <= i; back++)
+      process_write(process, plan->pokes[back].address, plan->pokes[back].old_bytes, plan->pokes[back].size);
+    plan->phase = PHASE_ANNOUNCED;
+    return false;
+  }
+  plan->phase = PHASE_WRITTEN;
+  return write_journals(process, plan, 2);
+}
+
+static enum outcome look_and_write(struct process *process, struct switch_request *request, struct stop *stop, bool unwind,
+                                   struct attempt *attempt) {
+  for (size_t i = 0; i < stop->count; i++) {
+    const struct thread *thread = &stop->threads[i];
+    if (thread->gone) continue;
+    if (!stacks_check(process, thread, request->ranges, request->range_count, unwind,
+                      &attempt->findings[attempt->finding_count]))
+      continue;
+    if (++attempt->finding_count == FINDINGS_MAX || !unwind) break;
+  }
+  if (attempt->finding_count > 0) return BUSY;
+  if (!verify(process, request->plan, attempt)) return DIFFERS;
+  return write_all(process, request->plan) ? DONE : WRITE_FAILED;
+}
+
+static enum outcome attempt_once(struct process *process, struct switch_request *request, bool unwind, uint64_t budget,
+                                 struct attempt *attempt) {
+  memset(attempt, 0, sizeof *attempt);
+  attempt->culprit = process_memory_sharer(process->pid);
+  if (attempt->culprit) return SHARED;
+  if (!process_load_mappings(process)) return GONE;
+  struct stop stop = {0};
+  enum stop_result stopped = stop_seize(&stop, process);
+  if (stopped == STOP_OK) stopped = stop_all(&stop, budget);
+  enum outcome outcome = DONE;
+  switch (stopped) {
+    case STOP_OK: outcome = look_and_write(process, request, &stop, unwind, attempt); break;
+    case STOP_TIMEOUT: outcome = SLOW; break;
+    case STOP_GONE: outcome = GONE; break;
+    case STOP_DENIED: outcome = DENIED; break;
+    case STOP_TRACED: outcome = TRACED; break;
+  }
+  attempt->culprit = stop.stubborn;
+  stop_release(&stop);
+  attempt->stop_ns = stop.started ? stop.ended - stop.started : 0;
+  stop_free(&stop);
+  return outcome;
+}
+
+static const char *word(enum outcome outcome) {
+  static const char *const words[] = {[DONE] = "done", [BUSY] = "busy", [SLOW] = "slow", [SHARED] = "shared-memory",
+                                      [DIFFERS] = "differs", [WRITE_FAILED] = "write", [GONE] = "gone",
+                                      [DENIED] = "denied", [TRACED] = "traced"};
+  return words[outcome];
+}
+
+static void print_findings(const struct attempt *attempt) {
+  printf(",\"busy\":[");
+  for (size_t i = 0; i < attempt->finding_count; i++) {
+    const struct finding *finding = &attempt->findings[i];
+    printf("%s{\"tid\":%d,\"range\":%zu,\"address\":\"0x%llx\",\"proven\":%s,\"frames\":[", i ? "," : "", finding->tid,
+           finding->range, (unsigned long long)finding->address, finding->proven ? "true" : "false");
+    for (size_t f = 0; f < finding->frame_count; f++)
+      printf("%s\"0x%llx\"", f ? "," : "", (unsigned long long)finding->frames[f]);
+    printf("]}");
+  }
+  printf("]");
+}
+
+void switch_run(struct process *process, struct switch_request *request) {
+  static struct attempt attempt;
+  struct plan *plan = request->plan;
+  plan->pid = process->pid;
+  uint64_t began = now_ns(), wait = request->first_wait_ns, longest = 0;
+  unsigned tries = 0;
+  enum outcome outcome = BUSY;
+  bool stopped_asking = false;
+  plan->phase = PHASE_ANNOUNCED;
+  if (!write_journals(process, plan, 1)) outcome = GONE;
+  while (outcome == BUSY || outcome == SLOW || outcome == SHARED) {
+    tries++;
+    /* The first looks are quick ones. The last one always unwinds, so that the answer can name the frames. */
+    bool last = tries >= request->tries || now_ns() - began >= request->limit_ns;
+    uint64_t budget = request->budget_ns * (tries <= 8 ? 1 : tries <= 16 ? 4 : 16);
+    outcome = attempt_once(process, request, tries > 2 || last, budget, &attempt);
+    if (attempt.stop_ns > longest) longest = attempt.stop_ns;
+    if ((outcome != BUSY && outcome != SLOW && outcome != SHARED) || last) break;
+    if ((stopped_asking = cancelled())) break;
+    struct timespec pause = {(time_t)(wait / 1000000000u), (long)(wait % 1000000000u)};
+    nanosleep(&pause, NULL);
+    if ((stopped_asking = cancelled())) break;
+    wait = wait * 2 < request->last_wait_ns ? wait * 2 : request->last_wait_ns;
+  }
+  if (outcome != DONE) write_journals(process, plan, 0);
+  plan->phase = PHASE_IDLE;
+  printf("{\"ok\":%s,\"reason\":\"%s\",\"tries\":%u,\"stopNs\":%llu,\"longestNs\":%llu", outcome == DONE ? "true" : "false",
+         stopped_asking ? "cancelled" : word(outcome), tries, (unsigned long long)attempt.stop_ns,
+         (unsigned long long)longest);
+  if (outcome == BUSY) print_findings(&attempt);
+  if (outcome == SLOW || outcome == SHARED) printf(",\"tid\":%d", attempt.culprit);
+  if (outcome == DIFFERS) {
+    printf(",\"address\":\"0x%llx\",\"bytes\":\"", (unsigned long long)attempt.address);
+    for (uint32_t i = 0; i < attempt.size; i++) printf("%02x", attempt.bytes[i]);
+    printf("\"");
+  }
+  printf("}\n");
+}
