@@ -121,7 +121,7 @@ void stays(int x) { log_it(next_id() - x); }
   next: `
 extern void log_it(int);
 static inline __attribute__((always_inline)) int next_id(void) { static int id; return ++id; }
-void changed(int x) { log_it(next_id() + x * 3); }
+void changed(int x) { log_it(next_id() + x); log_it(next_id()); }
 //^^^ static-local-shared review
 void stays(int x) { log_it(next_id() - x); }
 `,
@@ -139,5 +139,20 @@ extern void log_it(int);
 static inline __attribute__((always_inline)) int next_id(void) { static int id; return ++id; }
 void changed(int x) { log_it(next_id() + x * 3); }
 void stays(int x) { log_it(x); }
+`,
+});
+
+hazard('static-local-shared: near miss, the inlined code is as it was in both', {
+  base: `
+extern void log_it(int);
+static inline __attribute__((always_inline)) int next_id(void) { static int id; return ++id; }
+void changed(int x) { log_it(next_id() + x); }
+void stays(int x) { log_it(next_id() - x); }
+`,
+  next: `
+extern void log_it(int);
+static inline __attribute__((always_inline)) int next_id(void) { static int id; return ++id; }
+void changed(int x) { log_it(next_id() + x * 3); }
+void stays(int x) { log_it(next_id() - x); }
 `,
 });

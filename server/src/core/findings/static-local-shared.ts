@@ -1,7 +1,8 @@
 import { referencesOf } from '../diff/references.ts';
 import { plainName } from '../diff/signatures.ts';
+import type { ObjectModel } from '../object.ts';
 import { finding, listed, replacedFunctions, variableOf } from './support.ts';
-import type { Finding, Hazard } from './types.ts';
+import type { Finding, Hazard, HazardInput } from './types.ts';
 
 /** `static-local-shared`: inlining gave several functions a hand on one static local; the patch replaces only some of them. */
 export const staticLocalShared: Hazard = {
@@ -25,6 +26,14 @@ export const staticLocalShared: Hazard = {
         (name) => !replaced.has(name) && !(name.includes('.cold') && replaced.has(name.replace(/\.cold.*$/, ''))),
       );
       if (inPatch.length === 0 || outside.length === 0) continue;
+      // Code that was inlined as it was before agrees with the other copies; only another use of the variable needs a look.
+      const paired = input.diff.pairing.get(index);
+      if (
+        paired !== undefined &&
+        inPatch.every((name) => uses(base, index, name) === uses(input.pair.next, paired, nextName(input, name)))
+      ) {
+        continue;
+      }
       const symbol = base.elf.symbols[index];
       const variable = variableOf(base, symbol);
       if (!symbol || variable?.scope === undefined) continue;
@@ -44,3 +53,10 @@ export const staticLocalShared: Hazard = {
     return findings;
   },
 };
+
+/** Number of places in a function that refer to a symbol. */
+const uses = (object: ObjectModel, symbol: number, name: string): number =>
+  referencesOf(object).filter(({ from, target }) => target.index === symbol && from?.name === name).length;
+
+const nextName = (input: HazardInput, name: string): string =>
+  input.diff.functions.find((fn) => fn.name === name)?.next?.name ?? name;
