@@ -155,7 +155,9 @@ for (const compiler of COMPILERS) {
         seen: 'in_header',
       });
       const outside = dwarf.variables.find((v) => v.name === 'outside_int');
-      assert.deepEqual([outside?.declaration, outside?.external, outside?.place], [true, true, undefined]);
+      // clang does not write declarations of variables.
+      if (outside || !compiler.startsWith('clang'))
+        assert.deepEqual([outside?.declaration, outside?.external, outside?.place], [true, true, undefined]);
     });
 
     test(`signatures are those of the source: ${compiler}, ${name}`, () => {
