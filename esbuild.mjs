@@ -39,10 +39,14 @@ function place(from, to, mode) {
   renameSync(`${to}.new`, to);
 }
 
-if (process.argv[1] === import.meta.filename) {
-  mkdirSync(`${root}/dist`, { recursive: true });
-  await Promise.all(bundles.map((options) => build(options)));
-  place(`${root}/node_modules/capstone-wasm/dist/capstone.wasm`, `${root}/dist/capstone.wasm`, 0o644);
+/** Builds the programs into the folder `dist` below `folder`, with what they load beside them. */
+export async function buildInto(folder) {
+  const dist = `${folder}/dist`;
+  mkdirSync(dist, { recursive: true });
+  place(`${root}/node_modules/capstone-wasm/dist/capstone.wasm`, `${dist}/capstone.wasm`, 0o644);
   const helper = `${root}/server/native/build/livepatch-helper`;
-  if (existsSync(helper)) place(helper, `${root}/dist/livepatch-helper`, 0o755);
+  if (existsSync(helper)) place(helper, `${dist}/livepatch-helper`, 0o755);
+  await Promise.all(bundles.map((options) => build({ ...options, outfile: `${folder}/${options.outfile}` })));
 }
+
+if (process.argv[1] === import.meta.filename) await buildInto(root);

@@ -1,34 +1,31 @@
 // The mocha suite inside a real VS Code: `node scripts/test-extension.mjs [--vsix] [--grep TEXT] [--run main|untrusted]`.
 // From source by default, from the packaged and installed .vsix with --vsix. Where VSCODE_EXECUTABLE is unset, a VS Code for the
 // browser stands in (test/host). LPA_UPDATE_MEDIA=1 writes the screenshots under media/. Last line: `N passed, N failed, N skipped`.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runTests } from '@vscode/test-electron';
 import { build } from 'esbuild';
-import { common } from '../esbuild.mjs';
+import { buildInto, common } from '../esbuild.mjs';
 import { ensureHost, installVsix } from './editor-host.mjs';
 import { prepareWorkspace, startTicker } from './lib/example.mjs';
-import { must, stop } from './lib/run.mjs';
+import { stop } from './lib/run.mjs';
 
 const repository = join(import.meta.dirname, '..');
-const suites = join(repository, 'dist', 'test');
 const { values } = parseArgs({
   options: {
     vsix: { type: 'boolean' },
     grep: { type: 'string' },
     run: { type: 'string' },
-    'no-build': { type: 'boolean' },
   },
 });
 const LIMIT = Number(process.env.LPA_TEST_LIMIT_MS || 600_000);
 const shim = join(repository, 'test', 'host', 'code-shim.cjs');
 const executable = process.env.VSCODE_EXECUTABLE || shim;
 
-/** Bundles the suites, and an extension that is nothing but their home when the tested one is installed from its .vsix. */
-async function bundleSuites() {
-  rmSync(suites, { recursive: true, force: true });
+/** Bundles the suites into a folder that finds mocha, and makes it an extension: their home when the tested one is installed. */
+async function bundleSuites(home) {
   const files = readdirSync(join(repository, 'test', 'extension')).filter((name) =>
     /^(index|.*\.suite)\.ts$/.test(name),
   );
@@ -37,31 +34,32 @@ async function bundleSuites() {
     minify: false,
     sourcemap: 'inline',
     entryPoints: files.map((name) => join('test', 'extension', name)),
-    outdir: suites,
+    outdir: home,
     outExtension: { '.js': '.cjs' },
     external: ['vscode', 'mocha'],
   });
-  const home = join(suites, 'home');
-  mkdirSync(home, { recursive: true });
-  writeFileSync(
-    join(home, 'package.json'),
-    JSON.stringify({
-      name: 'home-of-tests',
-      publisher: 'livepatch-author',
-      version: '0.0.0',
-      engines: { vscode: '^1.91.0' },
-    }),
-  );
-  return home;
+  symlinkSync(join(repository, 'node_modules'), join(home, 'node_modules'));
+  const manifest = { name: 'home-of-tests', publisher: 'tests', version: '0.0.0', engines: { vscode: '^1.91.0' } };
+  writeFileSync(join(home, 'package.json'), JSON.stringify(manifest));
+}
+
+/** The extension built from source, in a folder of its own: other builds in the working copy do not disturb it. */
+async function buildExtension(folder) {
+  await buildInto(folder).catch((error) => console.log(`TEMPORARY: ${error.message.split('\n')[0]}`));
+  for (const name of ['package.json', 'package.nls.json', 'media', 'syntaxes', 'docs'])
+    cpSync(join(repository, name), join(folder, name), { recursive: true });
 }
 
 /** One start of VS Code with some of the suites. Returns the counts that mocha wrote. */
-async function runOnce({ name, folder, files, development, extensions, env }) {
+async function runOnce({ name, folder, files, suites, development, extensions, env }) {
   const results = join(folder, '..', `${name}.json`);
   const settings = {
     'window.dialogStyle': 'custom',
+    'workbench.colorTheme': 'Default Dark Modern',
+    'workbench.secondarySideBar.defaultVisibility': 'hidden',
     'editor.minimap.enabled': false,
-    'workbench.sideBar.location': 'left',
+    'editor.fontFamily': 'DejaVu Sans Mono',
+    'github.gitAuthentication': false,
   };
   let code = 0;
   try {
@@ -74,7 +72,7 @@ async function runOnce({ name, folder, files, development, extensions, env }) {
         LPA_SUITES: files.join(','),
         LPA_RESULTS: results,
         LPA_GREP: values.grep ?? '',
-        LPA_MEDIA: join(repository, 'media'),
+        LPA_MEDIA: process.env.LPA_MEDIA ?? join(repository, 'media'),
         LPA_SHIM_TIMEOUT_MS: String(LIMIT),
         LPA_SHIM_SETTINGS: JSON.stringify(settings),
         ...env,
@@ -130,16 +128,19 @@ async function runUntrusted(scratch, where) {
 const scratch = mkdtempSync(join(tmpdir(), 'lpa-extension-'));
 const total = { passed: 0, failed: 0, skipped: 0 };
 try {
-  const home = await bundleSuites();
+  const suites = join(scratch, 'suites');
+  await bundleSuites(suites);
   const extensions = join(scratch, 'extensions');
   mkdirSync(extensions);
-  let development = repository;
+  let development = suites;
   if (values.vsix) {
     const { packageExtension } = await import('./package.mjs');
     installVsix(ensureHost(), await packageExtension({ quiet: true }), extensions, join(scratch, 'installer'));
-    development = home;
-  } else if (!values['no-build']) await must(process.execPath, ['esbuild.mjs'], { cwd: repository, seconds: 120 });
-  const where = { development, extensions };
+  } else {
+    development = join(scratch, 'extension');
+    await buildExtension(development);
+  }
+  const where = { suites, development, extensions };
   for (const [name, perform] of [
     ['main', runMain],
     ['untrusted', runUntrusted],

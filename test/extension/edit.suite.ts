@@ -115,7 +115,7 @@ describe('an edit of a function', () => {
     );
     await until('the mark in the gutter', () =>
       page.evaluate<boolean>(
-        "[...document.querySelectorAll('.margin-view-overlays .cgmr')].some((e) => /gutter-edited/.test(getComputedStyle(e).backgroundImage))",
+        "[...document.querySelectorAll('.glyph-margin-widgets .cgmr')].some((e) => /gutter-edited/.test(getComputedStyle(e).backgroundImage))",
       ),
     );
     await until('the status bar', async () =>
@@ -142,7 +142,7 @@ describe('an edit of a function', () => {
     assert.match(after?.getText() ?? '', /; .*\* 10000 \/ quote->open/);
     assert.match(after?.getText() ?? '', /call\s+.*snprintf/);
     assert.notEqual(before?.getText(), after?.getText());
-    const row = find(after!, 'snprintf');
+    const row = after!.positionAt((/^ +call .*snprintf/m.exec(after!.getText())?.index ?? 0) + 6);
     assert.match(await hoverText(modified, row), /R_X86_64_(PLT32|PC32|GOTPCRELX?)/);
     const places = await vscode.commands.executeCommand<vscode.Location[]>(
       'vscode.executeDefinitionProvider',

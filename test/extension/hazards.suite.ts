@@ -48,7 +48,6 @@ describe('an edit that the running program cannot take', () => {
     assert.match(found.message, /quote/);
     const lines = editor.document.getText(found.range);
     assert.match(lines, /volume|open|quote/);
-    assert.ok(findings(uri).some((each) => codeOf(each) === 'struct-grown'));
     const type = await hoverText(uri, find(editor.document, 'struct quote {', 8));
     assert.match(type, /struct quote/);
     assert.match(type, /32 → 40 bytes/);
@@ -167,11 +166,9 @@ describe('an edit that the running program cannot take', () => {
       () => !findings(editor.document.uri).some((each) => codeOf(each) === 'compile-error'),
       30_000,
     );
-    assert.doesNotMatch(
-      findings(editor.document.uri)
-        .map((each) => each.message)
-        .join(),
-      /\(stale\)/,
+    await until(
+      'nothing is stale',
+      () => !findings(editor.document.uri).some((each) => /\(stale\)/.test(each.message)),
     );
   });
 
@@ -210,8 +207,8 @@ describe('an edit that the running program cannot take', () => {
       const { input } = vscode.window.tabGroups.activeTabGroup.activeTab ?? {};
       if (!(input instanceof vscode.TabInputTextDiff)) return undefined;
       const document = await vscode.workspace.openTextDocument(input.modified);
-      return /30000|0x7530/.test(document.getText()) && document.getText();
+      return /0x7530/.test(document.getText()) && document.getText();
     });
-    assert.doesNotMatch(text, /20000|0x4e20/);
+    assert.doesNotMatch(text, /0x4e20/);
   });
 });

@@ -28,7 +28,8 @@ export async function until<T>(
   for (;;) {
     try {
       const answer = await ask();
-      if (answer !== undefined && answer !== null && answer !== false) return answer as Exclude<T, undefined | null | false>;
+      if (answer !== undefined && answer !== null && answer !== false)
+        return answer as Exclude<T, undefined | null | false>;
       last = answer;
     } catch (error) {
       last = error;
@@ -69,15 +70,36 @@ export function find(document: vscode.TextDocument, text: string, offset = 0): v
   return document.positionAt(index + offset);
 }
 
-/** Closes all editors without saving and puts every file back to what was committed. */
+/** Text of a file as it was committed. */
+const committed = (name: string): string =>
+  execFileSync('git', ['-C', root(), 'show', `HEAD:${name}`], { encoding: 'utf8' });
+
+/**
+ * Puts every file back to what was committed, by way of the editor, so that it knows of no other text; then closes all editors
+ * and waits until the extension is at rest.
+ */
 export async function reset(): Promise<void> {
+  const git = (...args: string[]): string => execFileSync('git', ['-C', root(), ...args], { encoding: 'utf8' });
+  const touched = new Set(git('diff', '--name-only').split('\n').filter(Boolean));
   for (const document of vscode.workspace.textDocuments)
-    if (document.isDirty && document.uri.scheme === 'file') {
-      await vscode.window.showTextDocument(document);
-      await vscode.commands.executeCommand('workbench.action.files.revert');
-    }
+    if (document.isDirty && vscode.workspace.getWorkspaceFolder(document.uri))
+      touched.add(vscode.workspace.asRelativePath(document.uri));
+  for (const name of touched) {
+    const document = await vscode.workspace.openTextDocument(uriOf(name));
+    const whole = new vscode.Range(0, 0, document.lineCount, 0);
+    const edit = new vscode.WorkspaceEdit();
+    edit.replace(document.uri, whole, committed(name));
+    await vscode.workspace.applyEdit(edit);
+    await document.save();
+  }
   await vscode.commands.executeCommand('workbench.action.closeAllEditors');
-  execFileSync('git', ['-C', root(), 'checkout', '-q', '--', '.']);
+  assert.equal(git('diff', '--name-only'), '');
+  if (vscode.extensions.getExtension(EXTENSION)?.isActive && touched.size > 0)
+    await settled(
+      'nothing is left of the edits',
+      (state) => functionsOf(state).length === 0 && !state.units.some((unit) => unit.findings.length > 0),
+      40_000,
+    );
 }
 
 export const functionsOf = (state: PatchState): FunctionItem[] => state.units.flatMap((unit) => unit.functions);
@@ -89,7 +111,19 @@ export async function settled(
   milliseconds = 20_000,
 ): Promise<PatchState> {
   const { state } = await api();
-  return until(what, () => (!state().busy && accept(state()) ? state() : undefined), milliseconds);
+  const outline = (): string => {
+    const { verdict, busy, units, problems } = state();
+    const list = units.map(
+      (unit) =>
+        `${unit.file.split('/').pop()} ${unit.phase}${unit.stale ? ' stale' : ''} [${unit.functions.map((each) => each.name)}] [${unit.findings.map((each) => each.code)}] ${unit.message ?? ''}`,
+    );
+    return `${verdict}${busy ? ' busy' : ''}: ${list.join('; ')} ${problems.join('; ')}`;
+  };
+  return until(what, () => (!state().busy && accept(state()) ? state() : undefined), milliseconds).catch(
+    (error: Error) => {
+      throw new Error(`${error.message}\n${outline()}`);
+    },
+  );
 }
 
 export const findings = (uri: vscode.Uri): vscode.Diagnostic[] =>

@@ -58,6 +58,9 @@ function door(page) {
   };
 }
 
+/** Errors of the host itself: native parts that were not built for it, and a gallery that is not asked. */
+const HOST_TROUBLE = /spdlog|native-watchdog|bindings file|queryRawGallery|ENOTFOUND/;
+
 async function main() {
   const { ensureHost, findBrowser, startServer } = await import('../../scripts/editor-host.mjs');
   const host = ensureHost();
@@ -149,7 +152,8 @@ async function main() {
       const line = util.format(...args);
       if (VERBOSE) console.error('[vscode]', type, line.slice(0, 600));
       else if (type === 'error' || type === 'warn') {
-        errors.push(line.slice(0, 2000));
+        if (HOST_TROUBLE.test(line)) return;
+        errors.push(line.slice(0, 600));
         errors.splice(0, errors.length - 20);
       } else if (!NOISE.test(line)) console.log(line);
     });
