@@ -1,0 +1,230 @@
+import { mkdir, open, readdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { readElf } from './core/elf/index.ts';
+import type { Finding } from './core/findings/types.ts';
+import { isPatchId } from './core/payload/manifest.ts';
+import { buildProcessPayload } from './core/payload/process.ts';
+import { refusal } from './core/payload/refusal.ts';
+import type { LinkedModule, Manifest, PatchUnit } from './core/payload/types.ts';
+import type { Config, TargetConfig, UnitState } from './shell/types.ts';
+import { createProcessTarget } from './targets/process.ts';
+import { processesOf } from './targets/procfs.ts';
+import type { Target } from './targets/types.ts';
+
+/** Choices of the person who builds; everything has a default. */
+export interface BuildPatchOptions {
+  /** Functions to leave out. */
+  readonly leaveOut?: readonly string[];
+  /** Keep functions of which only line numbers differ. */
+  readonly keepLineOnly?: boolean;
+  /** Finding code or `code:symbol` → written reason. */
+  readonly overrides?: Readonly<Record<string, string>>;
+  /** Identifier; made from the first function and the time where absent. */
+  readonly id?: string;
+  readonly description?: string;
+  /** Where to write the payload; its folder is made. Not written where absent. */
+  readonly output?: string;
+  /** Time of building, for tests. */
+  readonly now?: Date;
+}
+
+/** A payload, or findings that say why there is none. */
+export type BuildPatchOutcome =
+  | {
+      readonly kind: 'payload';
+      readonly id: string;
+      readonly bytes: Uint8Array;
+      readonly manifest: Manifest;
+      readonly file: string | undefined;
+    }
+  | { readonly kind: 'refused'; readonly refusals: readonly Finding[] };
+
+/**
+ * Builds one payload out of everything that changed in the session's units. Units without a good comparison of their newest
+ * text stand in the way: half of an edit must not be patched in.
+ */
+export async function buildPatch(
+  states: readonly UnitState[],
+  config: Config,
+  options: BuildPatchOptions = {},
+): Promise<BuildPatchOutcome> {
+  const refusals: Finding[] = [];
+  const units: PatchUnit[] = [];
+  for (const state of states) {
+    const file = state.unit.command.file;
+    if (state.phase === 'compileError' || state.phase === 'failed')
+      refusals.push(
+        refusal(
+          'edit-not-covered',
+          basename(file),
+          `${basename(file)} is not in the patch: ${state.phase === 'failed' ? (state.message ?? 'it could not be built') : 'it does not compile'}. Repair it, or take its edit back.`,
+        ),
+      );
+    else if (state.stale || state.phase === 'queued' || state.phase === 'building')
+      refusals.push(
+        refusal(
+          'edit-not-covered',
+          basename(file),
+          `${basename(file)} is still being built. Build the patch when that is done.`,
+        ),
+      );
+    else if (state.result && changes(state.result)) units.push(state.result);
+  }
+  if (refusals.length > 0) return { kind: 'refused', refusals };
+  if (units.length === 0)
+    return {
+      kind: 'refused',
+      refusals: [refusal('nothing-to-patch', '', 'No machine code changed: there is nothing to put into a patch.')],
+    };
+  const now = options.now ?? new Date();
+  const id = options.id ?? defaultId(units, now);
+  const modules = await modulesFor(config);
+  const outcome = buildProcessPayload(units, modules, {
+    leaveOut: options.leaveOut ?? [],
+    keepLineOnly: options.keepLineOnly ?? false,
+    overrides: options.overrides ?? {},
+    id,
+    description: options.description ?? '',
+    created: now.toISOString(),
+  });
+  if (outcome.kind === 'refused') return outcome;
+  const { bytes, manifest } = outcome.payload;
+  if (options.output !== undefined) {
+    await mkdir(dirname(options.output), { recursive: true });
+    await writeFile(options.output, bytes);
+  }
+  return { kind: 'payload', id, bytes, manifest, file: options.output };
+}
+
+/** A unit matters where its code changed, and where a blocker speaks of data that the code may not show. */
+const changes = (unit: PatchUnit): boolean =>
+  unit.diff.functions.length > 0 || unit.findings.some((finding) => finding.severity === 'blocker');
+
+function defaultId(units: readonly PatchUnit[], now: Date): string {
+  const name = units.flatMap((unit) =>
+    unit.diff.functions.filter((one) => one.status === 'changed' && !one.lineOnly),
+  )[0]?.name;
+  const stamp = now.toISOString().replace(/[-:]/g, '').slice(0, 15);
+  const id = `${(name ?? 'patch').replace(/[^A-Za-z0-9_.-]/g, '_').slice(0, 40)}-${stamp}`;
+  return isPatchId(id) ? id : `patch-${stamp}`;
+}
+
+const DEPTH = 8;
+const FILES = 50_000;
+const LARGEST = 2 ** 31;
+const SKIPPED = new Set(['node_modules', 'CMakeFiles', '__pycache__']);
+
+const known = new Map<string, { readonly stamp: string; readonly module: LinkedModule | undefined }>();
+
+/**
+ * Linked files that units may be part of: those that the configuration names, else all in the build folder and in the
+ * workspace. Where targets say which executables run, other executables of the build are left aside.
+ */
+export async function modulesFor(config: Config): Promise<LinkedModule[]> {
+  const paths =
+    config.binaries.length > 0
+      ? config.binaries
+      : [...new Set([...(await walk(config.buildDir)), ...(await walk(config.root))])];
+  const modules: LinkedModule[] = [];
+  for (const path of paths) {
+    const module = await readModule(path);
+    if (module) modules.push(module);
+  }
+  const wanted = new Set<string>();
+  for (const target of config.targets) {
+    const module = await readModule((await executableOf(target)) ?? '');
+    if (module?.elf.buildId) wanted.add(module.elf.buildId);
+  }
+  const isWanted = ({ elf }: LinkedModule): boolean => wanted.has(elf.buildId ?? '');
+  if (!modules.some(isWanted)) return modules;
+  return modules.filter((module) => module.elf.soname !== undefined || isLibrary(module) || isWanted(module));
+}
+
+/** A shared object without a name of its own, a plugin for instance: nothing starts it. */
+const isLibrary = ({ elf }: LinkedModule): boolean =>
+  elf.kind === 'dyn' && !elf.segments.some((segment) => segment.type === 3) && elf.dynamicSymbols.length > 0;
+
+async function executableOf(target: TargetConfig): Promise<string | undefined> {
+  if (target.kind !== 'process') return undefined;
+  if (target.pid !== undefined) return `/proc/${target.pid}/exe`;
+  if (target.pidFile !== undefined) {
+    const pid = Number.parseInt(await readFile(target.pidFile, 'utf8').catch(() => ''), 10);
+    return Number.isInteger(pid) ? `/proc/${pid}/exe` : undefined;
+  }
+  return target.executable;
+}
+
+/** Regular files below a folder that begin as an ELF executable or shared object; symbolic links are not followed. */
+async function walk(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  let seen = 0;
+  const visit = async (path: string, depth: number): Promise<void> => {
+    const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      if (++seen > FILES) return;
+      const child = join(path, entry.name);
+      if (entry.isDirectory()) {
+        if (depth < DEPTH && !entry.name.startsWith('.') && !SKIPPED.has(entry.name)) await visit(child, depth + 1);
+      } else if (entry.isFile() && !/\.(o|c|h|a|lo|d|py|md|txt|json|cmd)$/.test(entry.name) && (await isLinked(child)))
+        found.push(child);
+    }
+  };
+  await visit(await realpath(folder).catch(() => folder), 0);
+  return found;
+}
+
+async function isLinked(path: string): Promise<boolean> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (!file) return false;
+  try {
+    const head = new Uint8Array(18);
+    const { bytesRead } = await file.read(head, 0, 18, 0);
+    const type = head[16]! | (head[17]! << 8);
+    return bytesRead === 18 && head[0] === 0x7f && head[1] === 0x45 && head[4] === 2 && (type === 2 || type === 3);
+  } catch {
+    return false;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Reads a linked file, once for each version of it; files without a symbol table are of no use. */
+async function readModule(path: string): Promise<LinkedModule | undefined> {
+  const info = await stat(path).catch(() => undefined);
+  if (!info?.isFile() || info.size > LARGEST) return undefined;
+  const stamp = `${info.ino} ${info.size} ${info.mtimeMs}`;
+  const cached = known.get(path);
+  if (cached?.stamp === stamp) return cached.module;
+  const { elf } = readElf(new Uint8Array(await readFile(path)));
+  const module = elf && (elf.kind === 'exec' || elf.kind === 'dyn') ? { path, elf } : undefined;
+  known.set(path, { stamp, module });
+  return module;
+}
+
+/** The target of a configuration entry. Throws for kinds that this version cannot reach. */
+export function resolveTarget(target: TargetConfig, _config?: Config): Target {
+  if (target.kind !== 'process') throw new Error(`Targets of kind ${target.kind} cannot be reached by this version.`);
+  const { name, pid, pidFile, executable } = target;
+  return createProcessTarget({
+    name,
+    ...(pid !== undefined && { pid }),
+    ...(pidFile !== undefined && { pidFile }),
+    ...(executable !== undefined && { executable }),
+  });
+}
+
+/**
+ * All targets of the configuration. An executable that several processes run gives one target for each, named after its
+ * process id.
+ */
+export function targetsOf(config: Config): Target[] {
+  return config.targets
+    .filter((target) => target.kind === 'process')
+    .flatMap((target) => {
+      if (target.pid !== undefined || target.pidFile !== undefined || target.executable === undefined)
+        return [resolveTarget(target, config)];
+      const pids = processesOf(target.executable);
+      if (pids.length <= 1) return [resolveTarget(target, config)];
+      return pids.map((pid) => createProcessTarget({ name: `${target.name} (${pid})`, pid }));
+    });
+}
