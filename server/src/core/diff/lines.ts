@@ -99,7 +99,7 @@ function siteLine(aligned: readonly AlignedRow[], index: number): number | undef
 /** The numbers are the lines of the rows, or of the same inlined call around them. */
 function isAt(from: AsmRow, to: AsmRow, numbers: { base: number; next: number }): boolean {
   const matches = (b: SourceLocation | undefined, n: SourceLocation | undefined) =>
-    b?.line === numbers.base && n?.line === numbers.next && b.file === n.file;
+    b?.line === numbers.base && n?.line === numbers.next && baseName(b.file) === baseName(n.file);
   if (matches(from.source, to.source)) return true;
   return (from.inlinedAt ?? []).some((at, depth) => matches(at, to.inlinedAt?.[depth]));
 }
@@ -109,9 +109,9 @@ function linesKept(aligned: readonly AlignedRow[], edits: SourceEdits | undefine
   const shifts = new Map<string, number>();
   const kept = (from: SourceLocation | undefined, to: SourceLocation | undefined, inside: string): boolean => {
     if (!from || !to) return from === to;
-    if (from.file !== to.file || from.column !== to.column) return false;
+    if (baseName(from.file) !== baseName(to.file) || from.column !== to.column) return false;
     if (edits) return mapLine(hunksOf(edits, from.file), from.line) === to.line;
-    const key = `${from.file}\0${inside}`;
+    const key = `${baseName(from.file)}\0${inside}`;
     const shift = to.line - from.line;
     const known = shifts.get(key);
     if (known === undefined) shifts.set(key, shift);
@@ -131,7 +131,7 @@ function namesItsPlace(aligned: readonly AlignedRow[], index: number): boolean {
   let last = index;
   while (last + 1 < aligned.length && last - index < REACH && !calls(aligned[last])) last++;
   const source = aligned[index]!.next!.source;
-  const file = source?.file.slice(source.file.lastIndexOf('/') + 1);
+  const file = source && baseName(source.file);
   for (const { next } of aligned.slice(first, last + 1)) {
     for (const reference of next?.references ?? []) {
       if (reference.kind !== 'string') continue;
@@ -141,4 +141,9 @@ function namesItsPlace(aligned: readonly AlignedRow[], index: number): boolean {
     }
   }
   return false;
+}
+
+/** The two objects may have been compiled in different folders. */
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
 }

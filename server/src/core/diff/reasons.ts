@@ -232,7 +232,10 @@ export function changedLines(aligned: readonly AlignedRow[]): SourceLocation[] {
     if (row.same) continue;
     // Deleted instructions have no line of their own on the next side: the place where they stood is named.
     const at = row.next ? row.next.source : (last ?? row.base?.source);
-    if (at) lines.set(`${at.file}:${at.line}`, { file: at.file, line: at.line });
+    // Code of an inlined function changed for the line that calls it, too.
+    for (const place of [at, (row.next ?? row.base!).inlinedAt?.[0]]) {
+      if (place) lines.set(`${place.file}:${place.line}`, { file: place.file, line: place.line });
+    }
   }
   return [...lines.values()].sort((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1));
 }
