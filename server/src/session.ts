@@ -91,6 +91,7 @@ class BuildSession implements Session {
   #stop = new AbortController();
   #background = 0;
   #progress = { done: 0, total: 0, title: '' };
+  #surveys = 0;
   #busy = 0;
   #inputs: Promise<void> = Promise.resolve();
   /** livepatch.json as it was read last. */
@@ -296,6 +297,7 @@ class BuildSession implements Session {
       const builder = await this.#builder;
       let found = 0;
       const title = `Looking for what includes ${basename(path)}`;
+      this.#surveys++;
       await this.#dependents.survey(
         waiting,
         (command) => builder.scan(command, signal),
@@ -307,7 +309,9 @@ class BuildSession implements Session {
         },
         signal,
       );
+      this.#surveys--;
       if (waiting.length > 8) this.#emit({ kind: 'progressEnd' });
+      this.#showProgress();
       if (build && found === 0 && !signal.aborted && isSource(path)) {
         const known = this.#index.units.some((unit) => this.#dependents.dependsOn(unit, path));
         if (!known) this.#emit({ kind: 'noCommand', file: path, message: this.#index.noCommand(path) });
@@ -391,7 +395,13 @@ class BuildSession implements Session {
     const unsaved = this.#unsavedFor(slot.unit);
     const original = this.#original(slot, slot.priority - 0.5);
     original.catch(() => {});
-    const next = await builder.next(command, unsaved, signal, slot.priority);
+    // The overlay shows every unsaved buffer: units that build at the same time share it.
+    const next = await builder.next(
+      command,
+      unsaved.size > 0 ? new Map(this.#unsaved) : unsaved,
+      signal,
+      slot.priority,
+    );
     if (slot.state.generation !== generation) return;
     if (next.kind === 'cancelled') {
       this.#set(slot, { phase: slot.state.result ? 'ready' : 'idle', stale: slot.state.result !== undefined });
@@ -583,11 +593,12 @@ class BuildSession implements Session {
   #showProgress(): void {
     const { done, total, title } = this.#progress;
     if (total < 2) {
-      if (done >= total) this.#progress = { done: 0, total: 0, title: '' };
+      if (done >= total && this.#surveys === 0) this.#progress = { done: 0, total: 0, title: '' };
       return;
     }
     this.#emit({ kind: 'progress', title, done, total });
-    if (done < total) return;
+    // While it is not known yet what else includes the header, more may come.
+    if (done < total || this.#surveys > 0) return;
     this.#progress = { done: 0, total: 0, title: '' };
     this.#emit({ kind: 'progressEnd' });
   }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, realpath, rm } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { type Baseline, BaselineError } from './baseline.ts';
 import { compilerIndex, type PathMap, prepareCommand } from './commandLine.ts';
@@ -253,47 +253,63 @@ export class Builder {
     }
     try {
       if (differing.get(await realPath(command.file)) === 'absent') throw new BaselineError(newFile(command.file));
-      const mirror = await this.mirror('base', command);
-      await mirror.sync(differing);
-      const outcome = await this.compile(command, { mirror, extra: ['-w'], priority }, signal);
-      if (outcome.kind === 'compileError') {
-        return {
-          kind: 'failed',
-          reason: 'baseline',
-          message:
-            `The original ${basename(command.file)} does not compile: ${outcome.errors.find(({ severity }) => severity === 'error')?.message ?? ''}. ` +
-            'Check that `baseline` in livepatch.json names the sources that the program was built from, and that generated headers are there.',
-          log: outcome.log,
-        };
+      for (let attempt = 1; ; attempt++) {
+        const started = Date.now();
+        const base = await this.compileOriginal(command, differing, signal, priority);
+        if (base.kind !== 'built') return base;
+        // A file that was edited while the compiler ran may have been read as edited, through its link.
+        if (attempt < 4 && (await changedSince(base.dependencies, started))) {
+          differing = await this.options.baseline.differing();
+          continue;
+        }
+        if (compiler) {
+          store.keep(key, base).then((error) => {
+            if (error)
+              log('warn', `the original object of ${command.file} was not kept in the cache: ${error.message}`);
+          });
+        }
+        return base;
       }
-      if (outcome.kind !== 'built') return outcome;
-      const built = unmapped(outcome, mirror);
-      const escaped = await this.escapes(outcome.dependencies, mirror, differing);
-      if (escaped !== undefined) {
-        return {
-          kind: 'failed',
-          reason: 'baseline',
-          message:
-            `The original ${basename(command.file)} cannot be built apart from the edited tree: ${escaped} is included by its absolute path, past the copy of the original sources. ` +
-            'Name a separate folder with the original sources as `baseline.folder` in livepatch.json, or include the file by a relative path.',
-          log: outcome.log,
-        };
-      }
-      const sources = await Promise.all(
-        built.dependencies.map(async (path) => ({ path, hash: await this.baselineHash(path, differing) })),
-      );
-      const base: BaseObject = { ...built, command: plainCommand(command), sources };
-      if (compiler) {
-        store.keep(key, { object: built.object, sources }).then((error) => {
-          if (error) log('warn', `the original object of ${command.file} was not kept in the cache: ${error.message}`);
-        });
-      }
-      return base;
     } catch (error) {
       if (isDiskFull(error)) return diskFull(this.options.scratch, String(error));
       const reason = error instanceof BaselineError ? 'baseline' : 'other';
       return { kind: 'failed', reason, message: (error as Error).message, log: '' };
     }
+  }
+
+  /** Compiles a unit from the baseline's sources through the mirror, once. */
+  private async compileOriginal(
+    command: CompileCommand,
+    differing: ReadonlyMap<string, Replacement>,
+    signal: AbortSignal | undefined,
+    priority: number,
+  ): Promise<BaseObject | Failure> {
+    const mirror = await this.mirror('base', command);
+    await mirror.sync(differing);
+    const outcome = await this.compile(command, { mirror, extra: ['-w'], priority }, signal);
+    const name = basename(command.file);
+    const failed = (message: string) =>
+      ({ kind: 'failed', reason: 'baseline', message, log: 'log' in outcome ? outcome.log : '' }) as const;
+    if (outcome.kind === 'compileError') {
+      const first = outcome.errors.find(({ severity }) => severity === 'error');
+      return failed(
+        `The original ${name} does not compile: ${first?.message ?? ''}. ` +
+          'Check that `baseline` in livepatch.json names the sources that the program was built from, and that generated headers are there.',
+      );
+    }
+    if (outcome.kind !== 'built') return outcome;
+    const escaped = await this.escapes(outcome.dependencies, mirror, differing);
+    if (escaped !== undefined) {
+      return failed(
+        `The original ${name} cannot be built apart from the edited tree: ${escaped} is included by its absolute path, past the copy of the original sources. ` +
+          'Name a separate folder with the original sources as `baseline.folder` in livepatch.json, or include the file by a relative path.',
+      );
+    }
+    const built = unmapped(outcome, mirror);
+    const sources = await Promise.all(
+      built.dependencies.map(async (path) => ({ path, hash: await this.baselineHash(path, differing) })),
+    );
+    return { ...built, command: plainCommand(command), sources };
   }
 
   /** A file that was read past the mirror although the baseline has it otherwise. */
@@ -374,6 +390,19 @@ function newFile(file: string): string {
     `${file} is not in the baseline: there is no original to compare it with, and the running program was not built from it. ` +
     'Functions that a patch adds belong into a file that the program already has.'
   );
+}
+
+/** True where one of the files was written, or put in place, since a time (milliseconds). */
+async function changedSince(paths: readonly string[], time: number): Promise<boolean> {
+  const stamps = await Promise.all(
+    paths.map((path) =>
+      stat(path).then(
+        ({ ctimeMs }) => ctimeMs,
+        () => 0,
+      ),
+    ),
+  );
+  return stamps.some((stamp) => stamp >= time);
 }
 
 /** Real spelling of a path, whether the file itself exists or not. */

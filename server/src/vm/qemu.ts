@@ -28,8 +28,8 @@ export interface QemuSetup {
 /** QEMU's argument vector. No display, no devices but serial line and network; the network reaches nothing but the forwarded port. */
 export function qemuArguments(setup: QemuSetup): string[] {
   // A comma separates modules; QEMU takes a doubled one literally.
-  const escape = (text: string): string => text.replaceAll(',', ',,');
-  const modules = setup.modules.map(({ path, args }) => escape(args === '' ? path : `${path} ${args}`)).join(',');
+  const literal = (text: string): string => text.replaceAll(',', ',,');
+  const modules = setup.modules.map(({ path, args }) => literal(args === '' ? path : `${path} ${args}`)).join(',');
   return [
     ...[
       '-accel',
@@ -46,7 +46,7 @@ export function qemuArguments(setup: QemuSetup): string[] {
     ...['-nodefaults', '-display', 'none', '-no-reboot', '-no-user-config'],
     ...[
       '-chardev',
-      `socket,id=console,path=${escape(setup.consoleSocket)},server=on,wait=off,logfile=${escape(setup.consoleLog)},logappend=off`,
+      `socket,id=console,path=${literal(setup.consoleSocket)},server=on,wait=off,logfile=${literal(setup.consoleLog)},logappend=off`,
     ],
     ...['-serial', 'chardev:console'],
     ...['-kernel', setup.kernel, '-append', setup.append, '-initrd', modules],
@@ -119,7 +119,7 @@ export function clean(text: string): string {
 
 /** Lines that mean that a machine will not come up, or has died. */
 const fatal: readonly (readonly [RegExp, string])[] = [
-  [/^.*Panic on CPU \d+:[^]*?(?=\n\(XEN\) \*\*\*\*|$)/m, 'the hypervisor panicked'],
+  [/^.*Panic on CPU \d+:(?:\n.*){1,3}/m, 'the hypervisor panicked'],
   [/^.*Kernel panic - not syncing.*$/m, 'the kernel panicked'],
   [/^livepatch: .* did not (?:load|start).*$/m, 'the machine could not set itself up'],
   [/^.*Could not (?:construct|set up) (?:domain 0|DOM0).*$/im, 'the hypervisor could not start the kernel'],

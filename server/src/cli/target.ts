@@ -1,0 +1,75 @@
+import { createProcessTarget } from '../targets/process.ts';
+import type { Target, TargetEvent } from '../targets/types.ts';
+import {
+  CannotError,
+  type CliContext,
+  type ExitStatus,
+  exitStatus,
+  flag,
+  type OptionValues,
+  text,
+  UsageError,
+} from './command.ts';
+import { jsonSchema, jsonText } from './report.ts';
+import { count, painter, printable } from './text.ts';
+import { openConfig } from './workspace.ts';
+
+/** Options that name a target. */
+export const targetOptions = {
+  pid: { type: 'string', value: 'N', help: 'the process with this id' },
+  target: { type: 'string', short: 't', value: 'NAME', help: 'a target of livepatch.json' },
+} as const;
+
+/** The target that `--pid` or `--target` names; without either the only one of livepatch.json. */
+export async function openTarget(values: OptionValues, context: CliContext): Promise<Target> {
+  const pid = text(values, 'pid');
+  const name = text(values, 'target');
+  if (pid !== undefined && name !== undefined) throw new UsageError('Give --pid or --target, not both.');
+  if (pid !== undefined) {
+    if (!/^[1-9]\d{0,9}$/.test(pid)) throw new UsageError(`--pid takes a process id, not '${pid}'.`);
+    return createProcessTarget({ name: `pid ${pid}`, pid: Number(pid) });
+  }
+  const { config, problems } = await openConfig({ cwd: context.cwd, build: undefined, base: undefined });
+  for (const problem of problems) context.err(`livepatch: ${problem}\n`);
+  const names = config.targets.map((target) => target.name);
+  const known = names.length > 0 ? ` livepatch.json has: ${names.join(', ')}.` : ' livepatch.json has none.';
+  if (name === undefined && config.targets.length !== 1)
+    throw new UsageError(`Which target? Give --pid N or --target NAME.${known}`);
+  const target = name === undefined ? config.targets[0] : config.targets.find((candidate) => candidate.name === name);
+  if (!target) throw new CannotError(`There is no target '${name}'.${known}`);
+  const { resolveTarget } = await import('../patch.ts');
+  return resolveTarget(target, config);
+}
+
+/** Exit status of what happened. */
+export function eventStatus(event: TargetEvent): ExitStatus {
+  if (event.kind === 'refused') return exitStatus.blocked;
+  return event.kind === 'failed' ? exitStatus.couldNot : exitStatus.fine;
+}
+
+const microseconds = (n: number) => (n < 1000 ? `${Math.round(n)} µs` : `${(n / 1000).toFixed(1)} ms`);
+
+/** Prints what happened on a target: JSON on standard output, or a sentence. */
+export function printEvent(target: Target, event: TargetEvent, values: OptionValues, context: CliContext): ExitStatus {
+  if (flag(values, 'json')) context.out(jsonText({ schema: jsonSchema, target: target.name, event }));
+  else {
+    const paint = painter(context.colour);
+    switch (event.kind) {
+      case 'applied':
+        context.out(
+          `${paint.green('Applied')} ${printable(event.id)} to ${printable(target.name)}: ${count(event.functions, 'function')} redirected, stopped for ${microseconds(event.stopMicroseconds)}${event.attempts > 1 ? `, at attempt ${event.attempts}` : ''}\n`,
+        );
+        break;
+      case 'reverted':
+        context.out(
+          `${paint.green('Reverted')} ${printable(event.id)} on ${printable(target.name)}, stopped for ${microseconds(event.stopMicroseconds)}\n`,
+        );
+        break;
+      default:
+        context.err(
+          `${paint.red(event.kind === 'refused' ? 'Refused' : 'Failed')} (${printable(event.reason)}): ${printable(event.message)}\n`,
+        );
+    }
+  }
+  return eventStatus(event);
+}
