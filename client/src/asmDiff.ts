@@ -65,7 +65,9 @@ class Listings implements TextDocumentContentProvider {
   /** First line of the listing that belongs to a source line. */
   find(uri: Uri, place: { readonly uri: string; readonly line: number }): number | undefined {
     const lines = this.#known.get(uri.toString())?.lines ?? [];
-    const index = lines.findIndex((each) => each.place?.uri === place.uri && each.place.line === place.line);
+    const index = lines.findIndex(
+      (each) => each.place?.line === place.line && Uri.parse(each.place.uri).toString() === place.uri,
+    );
     return index < 0 ? undefined : index;
   }
 

@@ -5,6 +5,7 @@ import {
   Range,
   type TextEditor,
   ThemeColor,
+  Uri,
   window,
   workspace,
 } from 'vscode';
@@ -48,8 +49,10 @@ export function activate({ context, server }: Room): void {
     server.onState((state) => {
       marks = new Map();
       for (const line of state.units.flatMap((unit) => unit.functions).flatMap((each) => each.changedLines)) {
-        const list = marks.get(line.uri);
-        if (!list) marks.set(line.uri, [line]);
+        // Servers and editors escape URIs differently.
+        const uri = Uri.parse(line.uri).toString();
+        const list = marks.get(uri);
+        if (!list) marks.set(uri, [line]);
         else if (!list.some((each) => each.line === line.line)) list.push(line);
       }
       drawAll();

@@ -13,6 +13,7 @@ import {
 import type { FindingItem, FunctionItem, PatchState, TargetItem, UnitItem } from '../../server/src/protocol.ts';
 import { commands, items, views } from './names.ts';
 import type { Room } from './room.ts';
+import { blockersOf } from './status.ts';
 
 export type Node =
   | { readonly kind: 'patch'; readonly state: PatchState }
@@ -232,9 +233,7 @@ export function activate(room: Room): void {
   });
   const refresh = (): void => {
     tree.refresh();
-    const blockers = server.state.units
-      .flatMap((unit) => unit.findings)
-      .filter((each) => each.severity === 'blocker' && !each.overridden);
+    const blockers = blockersOf(server.state);
     view.badge =
       blockers.length > 0 ? { value: blockers.length, tooltip: plural(blockers.length, 'blocker') } : undefined;
   };

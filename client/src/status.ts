@@ -1,5 +1,5 @@
 import { MarkdownString, StatusBarAlignment, ThemeColor, window } from 'vscode';
-import type { PatchState } from '../../server/src/protocol.ts';
+import type { FindingItem, PatchState } from '../../server/src/protocol.ts';
 import { views } from './names.ts';
 import type { Room } from './room.ts';
 
@@ -10,12 +10,18 @@ interface Look {
 
 const count = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
 
+/** Blockers that stand, each once: units that share a header tell of the same one. */
+export function blockersOf(state: PatchState): readonly FindingItem[] {
+  const standing = state.units
+    .flatMap((unit) => unit.findings)
+    .filter((each) => each.severity === 'blocker' && each.overridden === undefined);
+  return [...new Map(standing.map((each) => [`${each.code}:${each.symbol}`, each])).values()];
+}
+
 /** The one line that says where things stand. */
 function look(state: PatchState): Look {
   const functions = state.units.flatMap((unit) => unit.functions).filter((each) => !each.leftOut);
-  const blockers = state.units
-    .flatMap((unit) => unit.findings)
-    .filter((each) => each.severity === 'blocker' && each.overridden === undefined);
+  const blockers = blockersOf(state);
   const failed = state.units.filter((unit) => unit.phase === 'failed' || unit.phase === 'compileError');
   if (state.busy) {
     const progress = state.progress;
