@@ -11,6 +11,9 @@ export type BaselineResult =
   | { readonly same: true }
   | { readonly same: false; readonly at: number; readonly why: string };
 
+/** An address as a signed number: kernels and hypervisors lie at the top of the address space, where unsigned doubles are not exact. */
+const exact = (address: bigint): number => Number(BigInt.asIntN(64, address));
+
 const SAME: BaselineResult = { same: true };
 
 /** Indices of the instructions that do something: padding depends on where the linker put the function. */
@@ -121,7 +124,7 @@ class Comparison {
     if (isDirect(a.kind[i]!)) {
       if (a.kind[i] !== b.kind[j]) return 'a call or jump of another kind';
       if (a.kind[i] === KIND.branch && !x86Scanner.sameShape(a, i, b, j)) return 'another condition';
-      return this.#target(relocations[0]!, Number(this.#linked.value) + b.target[j]!);
+      return this.#target(relocations[0]!, exact(this.#linked.value) + b.target[j]!);
     }
     if (relocations.some((one) => isGot(one.type) || one.type === R.gottpoff)) {
       const bytes = b.bytes.subarray(b.start[j]!, b.start[j]! + b.size[j]!);
@@ -149,7 +152,7 @@ class Comparison {
     const view = new DataView(b.bytes.buffer, b.bytes.byteOffset, b.bytes.byteLength);
     if (at + widthOf(one.type) > b.bytes.length) return undefined;
     if (one.type === R.pc32 || one.type === R.plt32)
-      return this.#target(one, Number(this.#linked.value) + b.start[j]! + b.size[j]! + view.getInt32(at, true));
+      return this.#target(one, exact(this.#linked.value) + b.start[j]! + b.size[j]! + view.getInt32(at, true));
     if (one.type === R.abs32) return this.#target(one, view.getUint32(at, true));
     if (one.type === R.abs32s) return this.#target(one, view.getInt32(at, true));
     return undefined;
@@ -170,7 +173,7 @@ class Comparison {
     // Into its own body, or into a part without a symbol of its own: the lengths of jumps before the place may differ.
     if (!linked || (linked.type === 'func' && target.delta !== 0)) return undefined;
     // Locals cannot be replaced by the linker or at run time; globals may go through a stub.
-    if (Number(linked.value) + target.delta === address) return undefined;
+    if (exact(linked.value) + target.delta === address) return undefined;
     return symbol.bind === 'local' ? `${symbol.name} is meant, and the linked code uses another place` : undefined;
   }
 
@@ -178,12 +181,12 @@ class Comparison {
     const linked = target.symbol && linkedSymbol(this.#home, target.symbol);
     if (linked?.type !== 'func' || typeof linked.place !== 'number') return undefined;
     // Another function of the same file: a stub is the only other way to get there.
-    if (Number(linked.value) + target.delta === address) return undefined;
+    if (exact(linked.value) + target.delta === address) return undefined;
     const stub = this.#home.module.elf.sections.some(
       (section) =>
         section.name.startsWith('.plt') &&
-        Number(section.address) <= address &&
-        address < Number(section.address) + section.size,
+        exact(section.address) <= address &&
+        address < exact(section.address) + section.size,
     );
     return stub ? undefined : `${target.symbol!.name} is meant, and the linked code uses another place`;
   }
@@ -195,7 +198,7 @@ class Comparison {
       end = data.indexOf(0, offset) + 1;
       if (end === 0) end = data.length;
     }
-    const linked = bytesAt(this.#home.module.elf, BigInt(address), end - offset);
+    const linked = bytesAt(this.#home.module.elf, BigInt.asUintN(64, BigInt(address)), end - offset);
     if (!linked) return 'a constant that the linked file has not';
     for (let k = offset; k < end; k++)
       if (data[k] !== linked[k - offset]) return entrySize === 0 ? 'another string' : 'another constant';
