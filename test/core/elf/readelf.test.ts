@@ -139,7 +139,10 @@ function compareSymbols(elf: ElfFile, bytes: Uint8Array): void {
     // Type 10 has that name where the header says GNU; clang's objects do not.
     const line = printed.replace('<OS specific>: 10', 'IFUNC');
     const head = /^Symbol table '([^']+)'/.exec(line);
-    if (head) tables.set(head[1]!, (current = []));
+    if (head) {
+      current = [];
+      tables.set(head[1]!, current);
+    }
     const match = /^\s*(\d+): ([0-9a-f]{16})\s+(\S+) (\S+)\s+(\S+)\s+(\S+)\s+(?:\[.*\]\s+)?(\S+) ?(.*)$/.exec(line);
     if (!match) continue;
     const [, index, value, size, type, bind, visibility, place, rest] = match;

@@ -1,0 +1,45 @@
+// Mutates real objects and reads them: `node --import tsx test/fuzz/fuzz.ts --count N --seed S [--only I --save FILE]`.
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { drive } from './drive.ts';
+import { mutant } from './mutate.ts';
+import { type FuzzResult, fuzz } from './run.ts';
+import { makeSeeds } from './seeds.ts';
+
+const { values } = parseArgs({
+  options: {
+    count: { type: 'string', default: '100000' },
+    seed: { type: 'string', default: '1' },
+    /** Reads one object of the run in this process, for a debugger. */
+    only: { type: 'string' },
+    /** Every how many objects are compared with their original as well. */
+    compare: { type: 'string', default: '20' },
+    save: { type: 'string' },
+  },
+});
+const seed = Number(values.seed);
+const seeds = makeSeeds();
+
+/** The figures of a run in one line. */
+export function summary(result: FuzzResult): string {
+  return [
+    `${result.objects} objects in ${result.seconds.toFixed(1)} s (${Math.round(result.objects / result.seconds)}/s)`,
+    `${result.compared} compared with their original, ${result.opened} opened, ${result.debug} with debug information, ${result.withProblems} with problems`,
+    `slowest ${result.slowest} ms (object ${result.slowestIndex}), most memory ${Math.round(result.memory / 1048576)} MB`,
+    `${result.failures.length} failures`,
+  ].join('; ');
+}
+
+if (values.only !== undefined) {
+  const { bytes, seed: from } = mutant(seeds, seed, Number(values.only));
+  console.log(`made from: ${from.name} (${bytes.length} bytes)`);
+  if (values.save) writeFileSync(values.save, bytes);
+  console.log(drive(bytes));
+} else {
+  const result = await fuzz(seeds, seed, Number(values.count), Number(values.compare), (done, soFar) => {
+    if (done % 10_000 < 1000) console.log(summary(soFar));
+  });
+  console.log(summary(result));
+  for (const failure of result.failures) console.log(`object ${failure.index}: ${failure.kind}: ${failure.detail}`);
+  process.exitCode = result.failures.length > 0 ? 1 : 0;
+}

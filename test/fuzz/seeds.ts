@@ -1,0 +1,143 @@
+import * as d from '../../server/src/core/dwarf/constants.ts';
+import { DwarfData } from '../../server/src/core/dwarf/data.ts';
+import { skipForm } from '../../server/src/core/dwarf/die.ts';
+import { readDwarf } from '../../server/src/core/dwarf/index.ts';
+import { ProblemLog } from '../../server/src/core/dwarf/problems.ts';
+import { readElf } from '../../server/src/core/elf/index.ts';
+import { COMPILERS } from '../core/dwarf/matrix.ts';
+import { runIn } from '../core/elf/readelf.ts';
+import { compile } from '../support/cc.ts';
+
+/** A region of a seed by what it holds, so that mutations hit meaning and not padding. */
+export interface Region {
+  readonly kind:
+    | 'header'
+    | 'section-table'
+    | 'symbols'
+    | 'relocations'
+    | 'info'
+    | 'abbrev'
+    | 'line'
+    | 'lists'
+    | 'strings'
+    | 'code'
+    | 'other';
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A real object to mutate. */
+export interface Seed {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly regions: readonly Region[];
+  /** File offsets of 4-byte references in .debug_info, and the unit-relative offsets of all entries: to redirect one to another. */
+  readonly references: readonly number[];
+  readonly entries: readonly number[];
+  /** File offsets of the relocations' addends that point into debug sections, for the same reason. */
+  readonly forms: readonly number[];
+}
+
+const SOURCES: Readonly<Record<string, string>> = {
+  layout: `
+    typedef unsigned u; enum e { A, B = 5 };
+    struct s { int a:3; u b:7; struct s *next; union { char c[3][2]; long l; }; enum e k; int (*f)(struct s *, ...); int tail[]; };
+    typedef struct { struct s *p; const volatile u cv; } t;
+    extern t made; t made; int get(struct s *s) { return s->b + made.cv; }`,
+  inline: `
+    static inline int leaf(int x) { static int n; return x + n++; }
+    static inline int mid(int x) { for (int i = 0; i < x; i++) x += leaf(i); return x; }
+    extern int out(int); __thread int tls;
+    __attribute__((noinline)) static int cold(int x) { if (__builtin_expect(x > 9, 0)) __builtin_abort(); return out(x); }
+    int top(int a) { struct loc { int q; } l = { a }; tls += l.q; return mid(a) + cold(a); }
+    int sw(int a) { switch (a) { case 0: return out(1); case 1: return 7; case 2: return out(4); case 3: return 9; case 4: return 2; } return 0; }`,
+  data: `
+    const char *names[] = {"a", "bc"}; static int arr[4] = {1, 2}; int zero[10]; const double pi = 3.14;
+    const char *name(int i) { return names[i & 1]; } int add(int i) { return arr[i & 3] += zero[i]; }`,
+};
+
+const FLAGS: readonly (readonly string[])[] = [
+  ['-O2', '-gdwarf-5', '-ffunction-sections', '-fdata-sections'],
+  ['-O2', '-gdwarf-4', '-ffunction-sections', '-fdata-sections'],
+  ['-O1', '-gdwarf-5', '-fdebug-types-section'],
+  ['-O2', '-gdwarf-5', '-gdwarf64'],
+  ['-O0', '-gdwarf-4', '-fdebug-types-section'],
+];
+
+/** Compiles the seeds: small, so that each mutation matters and a hundred thousand of them are quick. */
+export function makeSeeds(): Seed[] {
+  const seeds: Seed[] = [];
+  for (const compiler of COMPILERS) {
+    for (const [name, source] of Object.entries(SOURCES)) {
+      for (const args of FLAGS) {
+        const bytes = compile(source, { compiler, args: [...args, '-fno-asynchronous-unwind-tables', '-w'] });
+        seeds.push(prepare(`${name} ${compiler} ${args.join(' ')}`, bytes));
+      }
+    }
+    const shared = [
+      '-shared',
+      '-fPIC',
+      '-nostdlib',
+      '-g',
+      '-O1',
+      '-Wl,--build-id',
+      '-Wl,-z,noseparate-code',
+      '-o',
+      'out',
+      'in.c',
+    ];
+    seeds.push(prepare(`shared ${compiler}`, runIn({ 'in.c': SOURCES.data! }, compiler, shared, 'out').bytes));
+  }
+  return seeds;
+}
+
+/** Finds out where in a seed what lies. */
+export function prepare(name: string, bytes: Uint8Array): Seed {
+  const elf = readElf(bytes).elf!;
+  const regions: Region[] = [{ kind: 'header', start: 0, end: 64 }];
+  const table = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(40, true));
+  regions.push({ kind: 'section-table', start: table, end: table + elf.sections.length * 64 });
+  for (const section of elf.sections) {
+    if (section.data.length === 0) continue;
+    regions.push({
+      kind: kindOf(section.name, section.type),
+      start: section.offset,
+      end: section.offset + section.size,
+    });
+  }
+  const references: number[] = [];
+  const entries: number[] = [];
+  if (readDwarf(elf).present) collect(new DwarfData(elf, new ProblemLog()), references, entries);
+  return { name, bytes, regions, references, entries, forms: [] };
+}
+
+function kindOf(name: string, type: number): Region['kind'] {
+  if (type === 2 || type === 11) return 'symbols';
+  if (type === 4) return 'relocations';
+  if (/^\.debug_(info|types)/.test(name)) return 'info';
+  if (name === '.debug_abbrev') return 'abbrev';
+  if (name === '.debug_line') return 'line';
+  if (/^\.debug_(rnglists|ranges|addr|str_offsets|loclists|loc)$/.test(name)) return 'lists';
+  if (type === 3 || name.includes('str')) return 'strings';
+  return name.startsWith('.text') ? 'code' : 'other';
+}
+
+/** Walks all entries and notes their offsets and those of their references. */
+function collect(data: DwarfData, references: number[], entries: number[]): void {
+  for (const unit of data.units) {
+    const base = data.elf.sections[unit.section.index]!.offset;
+    const reader = unit.reader();
+    while (reader.pos < unit.end) {
+      const at = reader.pos;
+      const abbrev = unit.next(reader);
+      if (!abbrev) continue;
+      entries.push(at - unit.start);
+      for (const form of abbrev.forms) {
+        if (form === d.DW_FORM_ref4) references.push(base + reader.pos);
+        const size = unit.fixedFormSize(form);
+        if (size >= 0) reader.pos += size;
+        else skipForm(reader, form, unit);
+      }
+    }
+  }
+}
