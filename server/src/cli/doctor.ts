@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { findHelper } from '../targets/helper.ts';
 import { type Command, exitStatus, flag } from './command.ts';
 import { jsonSchema, jsonText } from './report.ts';
 import { painter, wrap } from './text.ts';
@@ -99,21 +100,16 @@ function platform(): Check {
 }
 
 /** The native helper: beside the bundle in an installed product, under server/native in a working copy. */
-async function helper(): Promise<Check> {
-  const base = { name: 'native helper', needed: true };
-  try {
-    const { helperPath } = await import('../targets/helper.ts');
-    const path = await helperPath();
-    accessSync(path, constants.X_OK);
-    return { ...base, ok: true, found: path, advice: '' };
-  } catch (error) {
-    return {
-      ...base,
-      ok: false,
-      found: (error as Error).message,
-      advice: 'build it: sudo apt-get install gcc make libunwind-dev liblzma-dev, then npm run native',
-    };
-  }
+function helper(): Check {
+  const path = findHelper();
+  const runs = path !== undefined && spawnSync(path, [], { input: '', timeout: 5000 }).error === undefined;
+  return {
+    name: 'native helper',
+    needed: true,
+    ok: runs,
+    found: path === undefined ? 'not found' : runs ? path : `${path} does not run here`,
+    advice: runs ? '' : 'build it: sudo apt-get install gcc make libunwind-dev liblzma-dev, then npm run native',
+  };
 }
 
 /** Can a virtual machine be run, and how fast? For trying patches of Xen and Linux. */
@@ -153,7 +149,7 @@ function workspace(cwd: string): Check {
 }
 
 /** Looks at everything. */
-export async function examine(cwd: string): Promise<Check[]> {
+export function examine(cwd: string): Check[] {
   const status = readText('/proc/self/status');
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status ?? '')?.[1];
   return [
@@ -172,7 +168,7 @@ export async function examine(cwd: string): Promise<Check[]> {
       false,
       'sudo apt-get install bear (only to record builds that write no compile_commands.json)',
     ),
-    await helper(),
+    helper(),
     ptracePermission(readText('/proc/sys/kernel/yama/ptrace_scope'), effective),
     virtualMachines(),
     workspace(cwd),
@@ -187,7 +183,7 @@ export const command: Command = {
   options: { json: { type: 'boolean', help: 'print JSON (docs/json.md)' } },
   examples: [{ line: 'livepatch doctor', what: 'one line for each thing, with advice below what is missing' }],
   async run(values, _positionals, context) {
-    const checks = await examine(context.cwd);
+    const checks = examine(context.cwd);
     const ok = checks.every((check) => check.ok || !check.needed);
     if (flag(values, 'json')) {
       context.out(jsonText({ schema: jsonSchema, ok, checks }));

@@ -1,0 +1,118 @@
+import { resolve } from 'node:path';
+import { buildPatch } from '../patch.ts';
+import { treeOptions } from './check.ts';
+import { CannotError, type Command, exitStatus, flag, list, text, UsageError } from './command.ts';
+import { findingLines, shortPath } from './describe.ts';
+import { jsonFinding, jsonSchema, jsonText } from './report.ts';
+import { count, painter, printable } from './text.ts';
+import { compareTree, openWorkspace } from './workspace.ts';
+
+/** `CODE=reason` and `CODE:SYMBOL=reason` arguments as a record. */
+function overridesOf(values: readonly string[]): Record<string, string> {
+  const overrides: Record<string, string> = {};
+  for (const value of values) {
+    const at = value.indexOf('=');
+    const reason = at < 0 ? '' : value.slice(at + 1).trim();
+    if (at <= 0 || reason === '')
+      throw new UsageError(`--override takes CODE=REASON or CODE:SYMBOL=REASON with a written reason, not '${value}'.`);
+    overrides[value.slice(0, at)] = reason;
+  }
+  return overrides;
+}
+
+export const command: Command = {
+  name: 'build',
+  usage: ['-o FILE [FILES] [-p BUILDDIR] [--base REV|DIR]'],
+  about:
+    'Checks the working tree (or FILES) against the baseline and writes a payload with everything that changed. Refused (status 1) while a ' +
+    'blocker stands, unless it is overridden with a written reason, which the payload then carries.',
+  options: {
+    output: { type: 'string', short: 'o', value: 'FILE', help: 'payload to write' },
+    ...treeOptions,
+    'leave-out': {
+      type: 'string',
+      multiple: true,
+      value: 'FUNCTION',
+      help: 'leave a function as it is; may be given again',
+    },
+    'keep-line-only': { type: 'boolean', help: 'keep functions of which only line numbers differ' },
+    override: {
+      type: 'string',
+      multiple: true,
+      value: 'CODE[:SYMBOL]=REASON',
+      help: 'go on in spite of a blocker; the reason is kept',
+    },
+    id: {
+      type: 'string',
+      value: 'ID',
+      help: 'name of the patch: letters, digits, - _ . (default: the first function and the time)',
+    },
+    message: { type: 'string', short: 'm', value: 'TEXT', help: 'what the patch is for' },
+    json: { type: 'boolean', help: 'print JSON (docs/json.md)' },
+  },
+  examples: [
+    { line: 'livepatch build -o fix.lpp', what: 'everything that differs from the baseline' },
+    {
+      line: 'livepatch build -o fix.lpp -m "percentages" --leave-out quote_alarm',
+      what: 'with a description, without one function',
+    },
+    {
+      line: 'livepatch build -o fix.lpp --override "data-init-changed:alarm_threshold=set by hand in the console"',
+      what: 'in spite of a blocker',
+    },
+  ],
+  async run(values, positionals, context) {
+    const output = text(values, 'output');
+    if (output === undefined) throw new UsageError('build needs -o FILE.');
+    const overrides = overridesOf(list(values, 'override'));
+    const file = resolve(context.cwd, output);
+    const id = text(values, 'id');
+    const workspace = await openWorkspace({
+      cwd: context.cwd,
+      build: text(values, 'build'),
+      base: text(values, 'base'),
+    });
+    try {
+      const tree = await compareTree(workspace, positionals, context);
+      for (const { file: source, message } of tree.withoutCommand)
+        context.err(`livepatch: ${shortPath(source, context.cwd)}: ${message}\n`);
+      if (tree.units.length === 0)
+        throw new CannotError('Nothing to patch: no file that differs from the baseline has a compile command.');
+      const outcome = await buildPatch(tree.units, workspace.config, {
+        leaveOut: list(values, 'leave-out'),
+        keepLineOnly: flag(values, 'keep-line-only'),
+        overrides,
+        description: text(values, 'message') ?? '',
+        output: file,
+        ...(id === undefined ? {} : { id }),
+      });
+      const json = flag(values, 'json');
+      if (outcome.kind === 'refused') {
+        if (json) context.out(jsonText({ schema: jsonSchema, refusals: outcome.refusals.map(jsonFinding) }));
+        else {
+          const paint = painter(context.colour);
+          context.err(
+            `${paint.red('No payload was written.')}\n${findingLines(outcome.refusals, paint, context.cwd, context.width).join('\n')}\n`,
+          );
+        }
+        // Status 1 is for edits that cannot be patched; nothing to patch, or an edit that does not compile, is another thing.
+        const blocked =
+          outcome.refusals.some((finding) => finding.code !== 'nothing-to-patch') && tree.verdict !== undefined;
+        return blocked ? exitStatus.blocked : exitStatus.couldNot;
+      }
+      if (json)
+        context.out(jsonText({ schema: jsonSchema, file, bytes: outcome.bytes.length, manifest: outcome.manifest }));
+      else {
+        const { replaces, adds, leftOut } = outcome.manifest;
+        context.out(
+          `${painter(context.colour).green('Built')} ${printable(outcome.id)}: ${count(replaces.length, 'function')} replaced${adds.length > 0 ? `, ${adds.length} added` : ''}, ${outcome.bytes.length} bytes in ${shortPath(file, context.cwd)}\n`,
+        );
+        for (const item of replaces) context.out(`  ${printable(item.name)}  ${item.size} → ${item.newSize} bytes\n`);
+        for (const item of leftOut) context.out(`  ${printable(item.name)}  left out: ${printable(item.why)}\n`);
+      }
+      return exitStatus.fine;
+    } finally {
+      await workspace.session.dispose();
+    }
+  },
+};

@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { readPayload } from '../core/payload/read.ts';
+import { renderPayload } from '../core/render/inspect.ts';
+import { CannotError, type Command, exitStatus, flag, UsageError } from './command.ts';
+import { jsonSchema, jsonText } from './report.ts';
+
+export const command: Command = {
+  name: 'inspect',
+  usage: ['FILE [--json]'],
+  about:
+    'Prints what a payload holds: the functions that it replaces, what it adds, what it takes from the running program, the builds that it fits, and how it was made.',
+  options: { json: { type: 'boolean', help: 'print the manifest as JSON (docs/json.md)' } },
+  examples: [{ line: 'livepatch inspect fix.lpp', what: 'before applying what somebody else has built' }],
+  async run(values, positionals, context) {
+    const [file, ...more] = positionals;
+    if (file === undefined || more.length > 0) throw new UsageError('inspect takes one payload FILE.');
+    let bytes: Uint8Array;
+    try {
+      bytes = new Uint8Array(await readFile(resolve(context.cwd, file)));
+    } catch (error) {
+      throw new CannotError(`${file} cannot be read: ${(error as Error).message}`);
+    }
+    const payload = readPayload(bytes);
+    if (typeof payload === 'string') throw new CannotError(`${file} is not a payload: ${payload}`);
+    context.out(
+      flag(values, 'json')
+        ? jsonText({ schema: jsonSchema, file: resolve(context.cwd, file), manifest: payload.manifest })
+        : `${renderPayload(payload).trimEnd()}\n`,
+    );
+    return exitStatus.fine;
+  },
+};
