@@ -11,6 +11,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     stop.abort();
   });
 }
+// Status 1 means blocked: a fault of ours must not look like it.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`livepatch: unexpected: ${error.stack ?? error.message}\n`);
+  process.exit(2);
+});
 // A closed pipe (`livepatch diff ... | head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { commands } from '../../server/src/cli/commands.ts';
@@ -79,7 +80,15 @@ describe('help', () => {
   });
 
   it('passes --help behind -- on to the recorded program', async () => {
-    const { out } = await cli(['record', '--', 'true', '--help']);
-    assert.doesNotMatch(out, /^Usage: livepatch record/);
+    const folder = mkdtempSync(join(tmpdir(), 'lpa-help-'));
+    try {
+      const { status, out, err } = await cli(['record', '--', 'sh', '-c', 'test "$1" = --help', 'sh', '--help'], {
+        cwd: folder,
+      });
+      assert.deepEqual([status, out], [2, '']);
+      assert.match(err, /No compilation was seen/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
