@@ -3,8 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { drive } from './drive.ts';
 import { mutant } from './mutate.ts';
-import { type FuzzResult, fuzz } from './run.ts';
+import { fuzz } from './run.ts';
 import { makeSeeds } from './seeds.ts';
+import { causes, summary } from './summary.ts';
 
 const { values } = parseArgs({
   options: {
@@ -20,16 +21,6 @@ const { values } = parseArgs({
 const seed = Number(values.seed);
 const seeds = makeSeeds();
 
-/** The figures of a run in one line. */
-export function summary(result: FuzzResult): string {
-  return [
-    `${result.objects} objects in ${result.seconds.toFixed(1)} s (${Math.round(result.objects / result.seconds)}/s)`,
-    `${result.compared} compared with their original, ${result.opened} opened, ${result.debug} with debug information, ${result.withProblems} with problems`,
-    `slowest ${result.slowest} ms (object ${result.slowestIndex}), most memory ${Math.round(result.memory / 1048576)} MB`,
-    `${result.failures.length} failures`,
-  ].join('; ');
-}
-
 if (values.only !== undefined) {
   const { bytes, seed: from } = mutant(seeds, seed, Number(values.only));
   console.log(`made from: ${from.name} (${bytes.length} bytes)`);
@@ -40,6 +31,6 @@ if (values.only !== undefined) {
     if (done % 10_000 < 1000) console.log(summary(soFar));
   });
   console.log(summary(result));
-  for (const failure of result.failures) console.log(`object ${failure.index}: ${failure.kind}: ${failure.detail}`);
+  for (const [cause, indices] of causes(result)) console.log(`objects ${indices.join(', ')}: ${cause}`);
   process.exitCode = result.failures.length > 0 ? 1 : 0;
 }

@@ -13,6 +13,9 @@ export const MEMORY_LIMIT = 500 * 1024 * 1024;
 const ROOT = join(import.meta.dirname, '../..');
 const WASM = 'node_modules/capstone-wasm/dist/capstone.wasm';
 
+/** A run with so many failures ends: they have few causes. */
+const MAX_FAILURES = 50;
+
 /** An object that broke a rule; `index` and the run's seed make it again. */
 export interface Failure {
   readonly index: number;
@@ -46,10 +49,15 @@ export async function fuzz(
   count: number,
   compareEvery: number,
   onProgress: (done: number, result: FuzzResult) => void = () => {},
+  drill?: Job['drill'],
 ): Promise<FuzzResult> {
   const folder = mkdtempSync(join(tmpdir(), 'lpa-fuzz-'));
   try {
-    return await run(bundle(folder), { seeds, seed, from: 0, to: count, compareEvery }, onProgress);
+    return await run(
+      bundle(folder),
+      { seeds, seed, from: 0, to: count, compareEvery, ...(drill ? { drill } : {}) },
+      onProgress,
+    );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -90,10 +98,11 @@ async function run(
     memory: 0,
   };
   const result = (): FuzzResult => ({ ...sum, seconds: (Date.now() - started) / 1000, failures });
-  for (let from = whole.from; from < whole.to && failures.length < 50; ) {
+  for (let from = whole.from; from < whole.to && failures.length < MAX_FAILURES; ) {
     const end = await stretch(file, { ...whole, from }, (message) => {
       if (message.kind === 'threw') {
-        failures.push({ index: message.index, kind: 'threw', detail: message.error });
+        if (failures.length < MAX_FAILURES)
+          failures.push({ index: message.index, kind: 'threw', detail: message.error });
         return;
       }
       sum.objects += message.objects;
@@ -114,7 +123,7 @@ async function run(
   return result();
 }
 
-type Stretch = Pick<Job, 'seeds' | 'seed' | 'from' | 'to' | 'compareEvery'>;
+type Stretch = Pick<Job, 'seeds' | 'seed' | 'from' | 'to' | 'compareEvery' | 'drill'>;
 
 function stretch(
   file: string,

@@ -19,6 +19,8 @@ export interface Job {
   readonly wasm: Uint8Array;
   /** Every how many objects are compared too; 0 = none. */
   readonly compareEvery: number;
+  /** A defect to act out at one object, to test the watch itself. */
+  readonly drill?: { readonly index: number; readonly kind: 'hang' | 'memory' | 'throw' };
 }
 
 /** What a worker sends: figures of a stretch, or an object that threw. */
@@ -45,8 +47,23 @@ const flush = () => {
   figures = { objects: 0, compared: 0, opened: 0, debug: 0, problems: 0, slowest: 0, slowestIndex: -1, memory: 0 };
 };
 
+const DRILLS = {
+  hang: () => {
+    for (;;) Math.sqrt(index());
+  },
+  memory: () => {
+    const kept: number[][] = [];
+    for (;;) kept.push(new Array(1000).fill(index()));
+  },
+  throw: () => {
+    throw new Error('a drill');
+  },
+};
+const index = () => Atomics.load(progress, 0);
+
 async function work(): Promise<void> {
   const decoders = await createDecoders(job.wasm);
+  let thrown = 0;
   const originals = new Map<Seed, ObjectModel>();
   for (let index = job.from; index < job.to; index++) {
     const started = Date.now();
@@ -54,6 +71,7 @@ async function work(): Promise<void> {
     Atomics.store(progress, 0, index);
     const { bytes, seed } = mutant(job.seeds, job.seed, index);
     try {
+      if (job.drill?.index === index) DRILLS[job.drill.kind]();
       const outcome = drive(bytes);
       figures.opened += outcome.opened ? 1 : 0;
       figures.debug += outcome.debug ? 1 : 0;
@@ -65,6 +83,7 @@ async function work(): Promise<void> {
         figures.compared++;
       }
     } catch (error) {
+      if (++thrown > 50) break;
       send({ kind: 'threw', index, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     }
     const took = Date.now() - started;
