@@ -16,9 +16,15 @@ const CONFIGURATIONS = [
   { name: 'clang -Os plain', compiler: 'clang', args: ['-Os', '-gdwarf-4'] },
 ] as const;
 
-/** Names as the source has them: without the numbers of the compiler and without clang's function in front of a static local. */
+/**
+ * Names as the source has them: without the numbers of the compiler and without clang's function in front of a static local. Cold
+ * parts go with their function.
+ */
 function plainNames(lines: readonly string[]): string[] {
-  return lines.map((line) => line.replace(/^(\w+\.)?([A-Za-z_]\w*)(\.\d+)* /, '$2 ')).sort();
+  return lines
+    .filter((line) => !/^\w+\.cold /.test(line))
+    .map((line) => line.replace(/^(\w+\.)?([A-Za-z_]\w*)(\.\d+)* /, '$2 '))
+    .sort();
 }
 
 for (const configuration of CONFIGURATIONS) {

@@ -117,12 +117,10 @@ export const CASES: readonly Case[] = [
   },
   {
     name: 'a function that grows and moves everything behind it',
-    base: `${DECLS}static int ${NOINLINE} h(int v) { return v + 1; }\nint a(int x) { return h(x) + 1; }\nint b(int x) { while (x > 0) x = h(x) - 2; return x; }\nint c(int x) { return b(x) + a(x); }\n`,
+    base: `${DECLS}static int ${NOINLINE} h(int v) { puts("none"); return v + 1; }\nint a(int x) { return h(x) + 1; }\nint b(int x) { while (x > 0) x = h(x) - 2; return x; }\nint c(int x) { return b(x) + a(x); }\n`,
     next: `${DECLS}static int ${NOINLINE} h(int v) { puts("one"); puts("two"); puts("three"); return v + 1; }\nint a(int x) { return h(x) + 1; }\nint b(int x) { while (x > 0) x = h(x) - 2; return x; }\nint c(int x) { return b(x) + a(x); }\n`,
     changes: ['h changed'],
-    // Register use of the callee is known to its callers (-fipa-ra): they may change, too, where registers are reused.
-    extra: ['-fno-ipa-ra'],
-    not: ['clang -O2', 'clang -Os plain'],
+    // It makes calls on both sides: gcc lays out a caller's stack otherwise for a callee that makes none.
   },
   {
     name: 'the value of a variable',
@@ -199,6 +197,8 @@ export const CASES: readonly Case[] = [
     base: 'int f(int i) { static int n[4]; return ++n[i & 3]; }\nint g(int i) { static int n[4]; return ++n[i & 3]; }\n',
     next: 'int f(int i) { static int n[4]; return ++n[i & 3]; }\nint g(int i) { static int n[8]; return ++n[i & 7]; }\n',
     changes: ['g changed', 'n changed size'],
+    // In one section the end of the one is the start of the other: what refers to the other is then reported, too.
+    not: ['gcc -O2 plain'],
   },
   {
     name: 'static locals that the compiler renumbers',
@@ -276,9 +276,9 @@ export const CASES: readonly Case[] = [
   },
   {
     name: 'a weak function and aliases',
-    base: `${DECLS}int real(int x) { return ext(x) + 1; }\nint other(int) __attribute__((alias("real")));\nint soft(int) __attribute__((weak, alias("real")));\n__attribute__((weak)) int w(int x) { return x * 5; }\nint m(int x) { return soft(x) + w(x) + other(x); }\n`,
-    next: `${DECLS}int real(int x) { return ext(x) + 2000; }\nint other(int) __attribute__((alias("real")));\nint soft(int) __attribute__((weak, alias("real")));\n__attribute__((weak)) int w(int x) { return x * 50; }\nint m(int x) { return soft(x) + w(x) + other(x); }\n`,
-    changes: ['real changed', 'w changed'],
+    base: `${DECLS}int area(int x) { return ext(x) + 1; }\nint other(int) __attribute__((alias("area")));\nint soft(int) __attribute__((weak, alias("area")));\n__attribute__((weak)) int w(int x) { return x * 5; }\nint m(int x) { return soft(x) + w(x) + other(x); }\n`,
+    next: `${DECLS}int area(int x) { return ext(x) + 2000; }\nint other(int) __attribute__((alias("area")));\nint soft(int) __attribute__((weak, alias("area")));\n__attribute__((weak)) int w(int x) { return x * 50; }\nint m(int x) { return soft(x) + w(x) + other(x); }\n`,
+    changes: ['area changed', 'w changed'],
     // Calls of an alias of a function in the unit may be inlined or made direct; what matters is that the caller did not change.
     extra: ['-fno-inline'],
   },

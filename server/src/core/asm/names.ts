@@ -162,14 +162,15 @@ function escaped(byte: number): string {
   return `\\x${byte.toString(16).padStart(2, '0')}`;
 }
 
+/** At least three printable characters and a terminator, or nothing but a text and zeros: what a C string looks like. */
 function looksLikeText(bytes: Uint8Array): boolean {
   const end = bytes.indexOf(0);
   if (end < 1) return false;
-  for (let i = 0; i < bytes.length; i++) {
+  for (let i = 0; i < end; i++) {
     const byte = bytes[i]!;
-    if (i < end ? !((byte >= 32 && byte < 127) || byte === 9 || byte === 10 || byte === 13) : byte !== 0) return false;
+    if (!((byte >= 32 && byte < 127) || byte === 9 || byte === 10 || byte === 13)) return false;
   }
-  return true;
+  return end >= 3 || bytes.subarray(end).every((byte) => byte === 0);
 }
 
 /** A little-endian value in hexadecimal, the most significant digit first. */

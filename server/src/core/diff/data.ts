@@ -122,7 +122,7 @@ function compare(
   if (first) differs.push(first.what);
   if (sectionKind(base.object, from) !== sectionKind(next.object, to) || ownSectionMoved(base, next, from, to))
     differs.push('section');
-  if (alignOf(next, to) > alignOf(base, from) && !alignFollowsSize(from, to)) differs.push('align');
+  if (alignGrew(base, next, from, to)) differs.push('align');
   if (from.bind !== to.bind) differs.push('scope');
   if (differs.length === 0) return undefined;
   const baseSection = sectionName(base, from);
@@ -169,16 +169,21 @@ function isUsual(name: string): boolean {
   return /^(\.(bss|data|rodata|tbss|tdata|sdata|sbss|lbss|ldata|lrodata)(\.|$)|\.data\.rel|common$|COMMON$)/.test(name);
 }
 
-/** Alignment that can be relied on: the section's where the object has it for itself, else what the place shows. */
-function alignOf(side: Side, symbol: ElfSymbol): number {
+/**
+ * Alignment of a data object: the section's where it has one for itself. Undefined where several share a section: the place
+ * does not tell what was asked for.
+ */
+function alignOf(side: Side, symbol: ElfSymbol): number | undefined {
   if (symbol.place === 'common') return Number(symbol.value);
-  if (typeof symbol.place !== 'number') return 0;
+  if (typeof symbol.place !== 'number') return undefined;
   const section = side.elf.sections[symbol.place];
-  const align = Math.max(1, section?.align ?? 1);
-  return symbol.offset === 0 && section && symbol.size === section.size ? align : 0;
+  if (!section || symbol.offset !== 0 || symbol.size !== section.size) return undefined;
+  return Math.max(1, section.align);
 }
 
 /** Compilers align bigger arrays more: where the size changed, that is said already. */
-function alignFollowsSize(from: ElfSymbol, to: ElfSymbol): boolean {
-  return from.size !== to.size;
+function alignGrew(base: Side, next: Side, from: ElfSymbol, to: ElfSymbol): boolean {
+  const before = alignOf(base, from);
+  const after = alignOf(next, to);
+  return from.size === to.size && before !== undefined && after !== undefined && after > before;
 }

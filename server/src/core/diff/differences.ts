@@ -22,7 +22,7 @@ export function differences(aligned: readonly AlignedRow[]): Reason[] {
       continue;
     }
     const pair = differingReference(row.base, row.next);
-    if (pair) add(kindOf(pair.base, pair.next), `${text(pair.base)} → ${text(pair.next)}`);
+    if (pair) add(kindOf(row.next, pair.base, pair.next), `${text(pair.base)} → ${text(pair.next)}`);
   }
   return reasons;
 }
@@ -40,13 +40,15 @@ function differingReference(base: AsmRow, next: AsmRow): { base: AsmReference; n
   return undefined;
 }
 
-function kindOf(base: AsmReference, next: AsmReference): Reason['kind'] {
-  const kinds = [base.kind, next.kind];
-  if (kinds.every((kind) => kind === 'string')) return 'string';
-  if (kinds.every((kind) => kind === 'constant')) return 'constant';
-  if (kinds.every((kind) => kind === 'function' || kind === 'external')) return 'callee';
-  return 'data';
+function kindOf(row: AsmRow, base: AsmReference, next: AsmReference): Reason['kind'] {
+  const both = (kind: AsmReference['kind']) => base.kind === kind && next.kind === kind;
+  if (both('string')) return 'string';
+  if (both('constant')) return 'constant';
+  const isCode = (one: AsmReference) => one.kind === 'function' || (one.kind === 'external' && CALL.test(row.mnemonic));
+  return isCode(base) || isCode(next) ? 'callee' : 'data';
 }
+
+const CALL = /^(call|jmp|bl|b|j[a-z]+)$/;
 
 function text(reference: AsmReference): string {
   if (reference.addend === 0) return reference.name;

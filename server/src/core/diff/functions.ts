@@ -1,3 +1,4 @@
+import { functionAt } from '../asm/listing.ts';
 import type { Body } from '../asm/places.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { CodeComparer } from './code.ts';
@@ -32,7 +33,7 @@ export function compareFunctions(base: Side, next: Side, pairing: Pairing, code:
   for (const body of base.places.bodies) {
     const partners = new Map<Body, { from: ElfSymbol; to: ElfSymbol }>();
     const lost: ElfSymbol[] = [];
-    for (const symbol of body.symbols) {
+    for (const symbol of ownNameFirst(base, body)) {
       const index = pairing.forward.get(symbol.index);
       const to = index === undefined ? undefined : next.elf.symbols[index];
       const partner = to ? next.places.bodyOf(to) : undefined;
@@ -64,6 +65,16 @@ export function compareFunctions(base: Side, next: Side, pairing: Pairing, code:
   }
   const family = completeFamilies(found, unchanged);
   return { changes: [...found, ...family].sort(inOrder), same: unchanged.length - family.length };
+}
+
+/** The names of a body, the one to report first: an indirect function, else the name in the debug information rather than an alias. */
+function ownNameFirst(side: Side, body: Body): readonly ElfSymbol[] {
+  if (body.symbols.length === 1) return body.symbols;
+  const own = functionAt(side.object, body.section, body.start);
+  const first =
+    body.symbols.find((symbol) => symbol.type === 'ifunc') ??
+    body.symbols.find((symbol) => symbol.name === (own?.linkageName ?? own?.name));
+  return first ? [first, ...body.symbols.filter((symbol) => symbol !== first)] : body.symbols;
 }
 
 function changed(
