@@ -4,8 +4,11 @@ import type { Payload } from '../core/payload/types.ts';
 export interface AppliedPatch {
   readonly id: string;
   readonly description: string;
-  /** `applied`: redirects are active; `reverted`: old code is back, memory still mapped; `interrupted`: a tool died half way. */
-  readonly state: 'applied' | 'reverted' | 'interrupted';
+  /**
+   * `applied`: redirects are active; `reverted`: old code is back, memory still mapped; `interrupted`: a tool died half way;
+   * `checked` (Xen): uploaded and checked, or reverted: in the hypervisor and not active.
+   */
+  readonly state: 'applied' | 'reverted' | 'interrupted' | 'checked';
   /** Position in the stack, 0 = first applied. */
   readonly order: number;
   /** ISO 8601. */
@@ -35,10 +38,18 @@ export type TargetEvent =
       readonly kind: 'applied';
       readonly id: string;
       readonly functions: number;
+      /** How long the threads stood still at the try that did it; the longest of all tries. */
       readonly stopMicroseconds: number;
+      readonly longestStopMicroseconds?: number;
       readonly attempts: number;
     }
-  | { readonly kind: 'reverted'; readonly id: string; readonly stopMicroseconds: number; readonly attempts: number }
+  | {
+      readonly kind: 'reverted';
+      readonly id: string;
+      readonly stopMicroseconds: number;
+      readonly longestStopMicroseconds?: number;
+      readonly attempts: number;
+    }
   | { readonly kind: 'refused'; readonly reason: string; readonly message: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly message: string };
 

@@ -159,7 +159,8 @@ export function buildXenPayload(units: readonly PatchUnit[], hypervisor: Hypervi
     depends,
     modinfo: [
       `patch=${options.id}`,
-      ...(options.description ? [`description=${options.description.replaceAll('\0', ' ').slice(0, 200)}`] : []),
+      `functions=${functions.map((entry) => entry.name).join(',').slice(0, 2000)}`,
+      ...(options.description ? [`description=${options.description.replaceAll(/[\0;\n]/g, ' ').slice(0, 200)}`] : []),
     ],
     manifest: new TextEncoder().encode(`${JSON.stringify(manifest, null, 1)}\n`),
   });
