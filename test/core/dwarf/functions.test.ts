@@ -200,7 +200,7 @@ for (const compiler of COMPILERS) {
         wide?.parameters.map((p) => p.type),
         dwarf.prototypes.find((p) => p.name === 'wide')?.parameters.map((p) => p.type),
       );
-      assert.equal(dwarf.functions.find((f) => f.name === 'give_up')?.noreturn, true);
+      assert.equal(dwarf.functions.find((f) => f.name === 'give_up')?.noreturn, name !== 'DWARF 3');
       assert.equal(dwarf.functions.find((f) => f.name === 'top')?.noreturn, false);
       assert.equal(dwarf.functions.find((f) => f.name === 'format')?.variadic, true);
       assert.equal(dwarf.prototypes.find((p) => p.name === 'leaf')?.inlined, true);
@@ -233,7 +233,7 @@ for (const compiler of COMPILERS) {
       assert.equal(dwarf.units.length, 1);
       assert.match(dwarf.units[0]!.producer, compiler.startsWith('clang') ? /clang version/ : /GNU C/);
       assert.deepEqual([dwarf.units[0]!.name, dwarf.units[0]!.compDir], ['program.c', '/src']);
-      assert.equal(dwarf.units[0]!.version, args[0] === '-gdwarf-4' ? 4 : 5);
+      assert.equal(dwarf.units[0]!.version, Number(/\d/.exec(args[0]!)![0]));
     });
   }
 }

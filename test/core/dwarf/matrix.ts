@@ -9,5 +9,6 @@ export const FLAVOURS: readonly { readonly name: string; readonly args: readonly
   { name: 'DWARF 5', args: ['-gdwarf-5'] },
   { name: 'DWARF 4 type units', args: ['-gdwarf-4', '-fdebug-types-section'] },
   { name: 'DWARF 5 type units', args: ['-gdwarf-5', '-fdebug-types-section'] },
+  { name: 'DWARF 3', args: ['-gdwarf-3', '-gstrict-dwarf'] },
   { name: 'DWARF 5, 64-bit', args: ['-gdwarf-5', '-gdwarf64'] },
 ];

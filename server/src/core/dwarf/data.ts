@@ -87,6 +87,11 @@ export class DwarfData {
     return decodeText(data.subarray(at, end));
   }
 
+  /** Part of the information is in a file that dwz made, which is not read. */
+  reportSupplement(): void {
+    this.log.add('dwarf.info', 'Part of the debug information is in a supplementary file (dwz), which is not read.');
+  }
+
   /** Key for DW_FORM_ref_addr: an offset in .debug_info, in the section that the field's relocation names, else the unit's own. */
   keyInSection(unit: Unit, fieldAt: number, value: number): number {
     const target = unit.section.targetSection(fieldAt);

@@ -73,7 +73,7 @@ export class Die {
   abbrev!: Abbrev;
   /** Offset of the entry in its section. */
   at = 0;
-  readonly #reader: { current: Reader | undefined } = { current: undefined };
+  #reader!: Reader;
   #round = 0;
   readonly #rounds = new Float64Array(SLOT_COUNT);
   readonly #positions = new Float64Array(SLOT_COUNT);
@@ -85,7 +85,7 @@ export class Die {
     this.unit = unit;
     this.abbrev = abbrev;
     this.at = at;
-    this.#reader.current = reader;
+    this.#reader = reader;
     const round = ++this.#round;
     const { forms, sizes, slots } = abbrev;
     for (let i = 0; i < forms.length; i++) {
@@ -142,7 +142,7 @@ export class Die {
     const form = this.#forms[slot]!;
     if (form === d.DW_FORM_implicit_const) return this.#implicit[slot]!;
     if (form === d.DW_FORM_flag_present) return 1;
-    const reader = this.#seek(slot);
+    const reader = this.#reader;
     const saved = reader.pos;
     reader.pos = this.#positions[slot]!;
     try {
@@ -175,7 +175,7 @@ export class Die {
   big(slot: number): bigint | undefined {
     if (!this.has(slot)) return undefined;
     const form = this.#forms[slot]!;
-    const reader = this.#seek(slot);
+    const reader = this.#reader;
     const saved = reader.pos;
     reader.pos = this.#positions[slot]!;
     try {
@@ -205,7 +205,7 @@ export class Die {
   string(slot: number): string | undefined {
     if (!this.has(slot)) return undefined;
     const form = this.#forms[slot]!;
-    if (form === d.DW_FORM_string) return this.unit.data.inlineString(this.#seek(slot).data, this.#positions[slot]!);
+    if (form === d.DW_FORM_string) return this.unit.data.inlineString(this.#reader.data, this.#positions[slot]!);
     const value = this.number(slot);
     return value === undefined ? undefined : this.unit.string(form, value);
   }
@@ -224,9 +224,14 @@ export class Die {
       case d.DW_FORM_ref_addr:
         return this.unit.data.keyInSection(this.unit, this.#positions[slot]!, this.number(slot)!);
       case d.DW_FORM_ref_sig8: {
-        const reader = this.#seek(slot);
+        const reader = this.#reader;
         return this.unit.data.keyOfSignature(reader.view.getBigUint64(this.#positions[slot]!, true));
       }
+      case d.DW_FORM_GNU_ref_alt:
+      case d.DW_FORM_ref_sup4:
+      case d.DW_FORM_ref_sup8:
+        this.unit.data.reportSupplement();
+        return -1;
       default:
         return -1;
     }
@@ -235,7 +240,7 @@ export class Die {
   /** Where a block or expression lies in the section: [start, end). Undefined where absent or of another class. */
   block(slot: number): { start: number; end: number } | undefined {
     if (!this.has(slot)) return undefined;
-    const reader = this.#seek(slot);
+    const reader = this.#reader;
     const saved = reader.pos;
     reader.pos = this.#positions[slot]!;
     try {
@@ -261,9 +266,5 @@ export class Die {
     } finally {
       reader.pos = saved;
     }
-  }
-
-  #seek(_slot: number): Reader {
-    return this.#reader.current!;
   }
 }

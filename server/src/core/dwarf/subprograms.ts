@@ -34,6 +34,8 @@ export class Subprogram {
   readonly typeKey: number;
   /** Abstract instance or declaration that this entry completes; -1 = none. */
   readonly originKey: number;
+  /** The definition of something declared before: it lists its parameters anew, with their names. */
+  readonly completesDeclaration: boolean;
   readonly ranges: readonly CodeRange[];
   readonly parameterKeys: { readonly name: string; readonly typeKey: number }[] = [];
   variadic = false;
@@ -51,6 +53,7 @@ export class Subprogram {
     this.originKey = die.has(s.AT_ABSTRACT_ORIGIN)
       ? die.reference(s.AT_ABSTRACT_ORIGIN)
       : die.reference(s.AT_SPECIFICATION);
+    this.completesDeclaration = die.has(s.AT_SPECIFICATION);
     this.ranges = data.ranges.of(die);
   }
 
@@ -84,8 +87,8 @@ class Merged {
   }
 
   get #signature(): Subprogram {
-    // The first entry with a name carries the parameters by name; a bare concrete instance lists those that are left of them.
-    return this.#entries.find((e) => e.ownName !== undefined) ?? this.#entries[0]!;
+    // A concrete instance lists what is left of the parameters; the abstract one that it refers to has all of them.
+    return this.#entries.find((e) => e.ownName !== undefined || e.completesDeclaration) ?? this.#entries[0]!;
   }
   get linkageName(): string | undefined {
     const found = this.#entries.find((e) => e.linkageName !== undefined)?.linkageName;

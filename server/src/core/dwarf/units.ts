@@ -126,6 +126,10 @@ export class Unit implements Encoding {
         if (at + this.offsetSize > view.byteLength) return '';
         return data.strings.at(this.offsetSize === 8 ? Number(view.getBigUint64(at, true)) : view.getUint32(at, true));
       }
+      case d.DW_FORM_strp_sup:
+      case d.DW_FORM_GNU_strp_alt:
+        data.reportSupplement();
+        return '';
       default:
         return '';
     }
@@ -140,8 +144,9 @@ export class Unit implements Encoding {
   /** A place in the source; undefined where the entry does not tell. */
   location(file: number | undefined, line: number | undefined, column: number | undefined): SourceLocation | undefined {
     if (file === undefined || line === undefined || line === 0) return undefined;
+    // Before DWARF 5, file 0 means that none is named.
     const name = this.files[file];
-    if (name === undefined) return undefined;
+    if (!name) return undefined;
     return column ? { file: name, line, column } : { file: name, line };
   }
 
