@@ -8,11 +8,14 @@ import { findHazards, verdictOf } from '../../server/src/core/findings/catalogue
 import { loadObject } from '../../server/src/core/load-object.ts';
 import type { ObjectModel } from '../../server/src/core/object.ts';
 import { readPayload } from '../../server/src/core/payload/read.ts';
+import { renderPayload } from '../../server/src/core/render/inspect.ts';
 
 /** What became of one object. */
 export interface Outcome {
   /** The container could be opened. */
   readonly opened: boolean;
+  /** It is a payload that would be linked. */
+  readonly payload: boolean;
   /** Types or functions were read. */
   readonly debug: boolean;
   readonly problems: number;
@@ -35,13 +38,19 @@ export function compare(decoders: Decoders, original: ObjectModel, bytes: Uint8A
 /** Reads everything there is to read of a file, lazily read parts too. Whatever it throws is a defect. */
 export function drive(bytes: Uint8Array): Outcome {
   const { elf, problems } = readElf(bytes);
-  if (!elf) return { opened: false, debug: false, problems: problems.length };
-  readPayload(bytes);
+  if (!elf) return { opened: false, payload: false, debug: false, problems: problems.length };
+  const payload = readPayload(bytes);
+  if (typeof payload !== 'string') renderPayload(payload);
   const size = readAllElf(elf);
   const dwarf = readDwarf(elf);
   const read = readAllDwarf(elf, dwarf);
   if (!Number.isFinite(size + read)) throw new Error('A size or offset is not a number.');
-  return { opened: true, debug: read > 0, problems: problems.length + dwarf.problems.length };
+  return {
+    opened: true,
+    payload: typeof payload !== 'string',
+    debug: read > 0,
+    problems: problems.length + dwarf.problems.length,
+  };
 }
 
 function readAllElf(elf: ElfFile): number {

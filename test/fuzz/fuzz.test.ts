@@ -8,7 +8,7 @@ import { causes, summary } from './summary.ts';
 /** LIVEPATCH_FUZZ changes the number of objects, LIVEPATCH_FUZZ_SEED which ones. */
 const COUNT = Number(process.env.LIVEPATCH_FUZZ ?? 100_000);
 const SEED = Number(process.env.LIVEPATCH_FUZZ_SEED ?? 1);
-const seeds = makeSeeds();
+const seeds = await makeSeeds();
 
 test('the same seed makes the same objects, and they differ from their original', () => {
   let changed = 0;

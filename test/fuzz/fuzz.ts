@@ -19,7 +19,8 @@ const { values } = parseArgs({
   },
 });
 const seed = Number(values.seed);
-const seeds = makeSeeds();
+let told = 0;
+const seeds = await makeSeeds();
 
 if (values.only !== undefined) {
   const { bytes, seed: from } = mutant(seeds, seed, Number(values.only));
@@ -28,6 +29,10 @@ if (values.only !== undefined) {
   console.log(drive(bytes));
 } else {
   const result = await fuzz(seeds, seed, Number(values.count), Number(values.compare), (done, soFar) => {
+    for (const failure of soFar.failures.slice(told)) {
+      console.log(`object ${failure.index}: ${failure.kind}: ${failure.detail.split('\n')[0]}`);
+    }
+    told = soFar.failures.length;
     if (done % 10_000 < 1000) console.log(summary(soFar));
   });
   console.log(summary(result));

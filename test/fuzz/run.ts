@@ -28,6 +28,8 @@ export interface FuzzResult {
   readonly objects: number;
   /** Objects that were compared with the one they were made from as well. */
   readonly compared: number;
+  /** Payloads that were still accepted. */
+  readonly payloads: number;
   readonly opened: number;
   readonly debug: number;
   readonly withProblems: number;
@@ -90,6 +92,7 @@ async function run(
   const sum = {
     objects: 0,
     compared: 0,
+    payloads: 0,
     opened: 0,
     debug: 0,
     withProblems: 0,
@@ -107,6 +110,7 @@ async function run(
       }
       sum.objects += message.objects;
       sum.compared += message.compared;
+      sum.payloads += message.payloads;
       sum.opened += message.opened;
       sum.debug += message.debug;
       sum.withProblems += message.problems;

@@ -6,6 +6,7 @@ import { ProblemLog } from '../../server/src/core/dwarf/problems.ts';
 import { readElf } from '../../server/src/core/elf/index.ts';
 import { COMPILERS } from '../core/dwarf/matrix.ts';
 import { runIn } from '../core/elf/readelf.ts';
+import { Program } from '../process/program.ts';
 import { compile } from '../support/cc.ts';
 
 /** A region of a seed by what it holds, so that mutations hit meaning and not padding. */
@@ -34,8 +35,6 @@ export interface Seed {
   /** File offsets of 4-byte references in .debug_info, and the unit-relative offsets of all entries: to redirect one to another. */
   readonly references: readonly number[];
   readonly entries: readonly number[];
-  /** File offsets of the relocations' addends that point into debug sections, for the same reason. */
-  readonly forms: readonly number[];
 }
 
 const SOURCES: Readonly<Record<string, string>> = {
@@ -64,8 +63,23 @@ const FLAGS: readonly (readonly string[])[] = [
   ['-O0', '-gdwarf-4', '-fdebug-types-section'],
 ];
 
+/** A payload of the process target: code, strings, new data and calls to the program, to mutate like any object. */
+async function payloadBytes(): Promise<Uint8Array> {
+  const source = (step: string) => `#include <stdio.h>
+    int state = 1; static int seen[4];
+    __attribute__((noinline)) int next(int a) { seen[a & 3]++; return a * 3 + state + seen[1]; }
+    __attribute__((noinline)) int tick(int a) { ${step} return next(a) + 1; }
+    int main(int argc, char **argv) { for (;;) printf("%d\\n", tick(argc) + next(argc)); }`;
+  const program = new Program({ 'unit.c': source('') }, { link: ['-Wl,--build-id'] });
+  try {
+    return await program.payload({ 'unit.c': source('static int ticks; printf("tick %d\\n", ++ticks); state += a;') });
+  } finally {
+    program.dispose();
+  }
+}
+
 /** Compiles the seeds: small, so that each mutation matters and a hundred thousand of them are quick. */
-export function makeSeeds(): Seed[] {
+export async function makeSeeds(): Promise<Seed[]> {
   const seeds: Seed[] = [];
   for (const compiler of COMPILERS) {
     for (const [name, source] of Object.entries(SOURCES)) {
@@ -88,6 +102,9 @@ export function makeSeeds(): Seed[] {
     ];
     seeds.push(prepare(`shared ${compiler}`, runIn({ 'in.c': SOURCES.data! }, compiler, shared, 'out').bytes));
   }
+  const payload = prepare('payload', await payloadBytes());
+  // Four times, to have it drawn more often.
+  seeds.push(payload, payload, payload, payload);
   return seeds;
 }
 
@@ -108,7 +125,7 @@ export function prepare(name: string, bytes: Uint8Array): Seed {
   const references: number[] = [];
   const entries: number[] = [];
   if (readDwarf(elf).present) collect(new DwarfData(elf, new ProblemLog()), references, entries);
-  return { name, bytes, regions, references, entries, forms: [] };
+  return { name, bytes, regions, references, entries };
 }
 
 function kindOf(name: string, type: number): Region['kind'] {

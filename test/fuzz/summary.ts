@@ -5,7 +5,7 @@ export function summary(result: FuzzResult): string {
   return [
     `${result.objects} objects in ${result.seconds.toFixed(1)} s (${Math.round(result.objects / result.seconds)}/s)`,
     `${result.compared} compared with their original`,
-    `${result.opened} opened, ${result.debug} with debug information, ${result.withProblems} with problems`,
+    `${result.opened} opened, ${result.debug} with debug information, ${result.withProblems} with problems, ${result.payloads} payloads accepted`,
     `slowest ${result.slowest} ms (object ${result.slowestIndex}), most memory ${Math.round(result.memory / 1048576)} MB`,
     `${result.failures.length} failures`,
   ].join('; ');

@@ -29,6 +29,7 @@ export type Message =
       readonly kind: 'figures';
       readonly objects: number;
       readonly compared: number;
+      readonly payloads: number;
       readonly opened: number;
       readonly debug: number;
       readonly problems: number;
@@ -40,11 +41,31 @@ export type Message =
 
 const job = workerData as Job;
 const progress = new Int32Array(job.progress);
-let figures = { objects: 0, compared: 0, opened: 0, debug: 0, problems: 0, slowest: 0, slowestIndex: -1, memory: 0 };
+let figures = {
+  objects: 0,
+  compared: 0,
+  payloads: 0,
+  opened: 0,
+  debug: 0,
+  problems: 0,
+  slowest: 0,
+  slowestIndex: -1,
+  memory: 0,
+};
 const send = (message: Message) => parentPort!.postMessage(message);
 const flush = () => {
   send({ kind: 'figures', ...figures });
-  figures = { objects: 0, compared: 0, opened: 0, debug: 0, problems: 0, slowest: 0, slowestIndex: -1, memory: 0 };
+  figures = {
+    objects: 0,
+    compared: 0,
+    payloads: 0,
+    opened: 0,
+    debug: 0,
+    problems: 0,
+    slowest: 0,
+    slowestIndex: -1,
+    memory: 0,
+  };
 };
 
 const DRILLS = {
@@ -74,6 +95,7 @@ async function work(): Promise<void> {
       if (job.drill?.index === index) DRILLS[job.drill.kind]();
       const outcome = drive(bytes);
       figures.opened += outcome.opened ? 1 : 0;
+      figures.payloads += outcome.payload ? 1 : 0;
       figures.debug += outcome.debug ? 1 : 0;
       figures.problems += outcome.problems > 0 ? 1 : 0;
       if (job.compareEvery > 0 && index % job.compareEvery === 0) {
