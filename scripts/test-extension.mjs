@@ -71,6 +71,7 @@ async function runOnce({ name, folder, files, suites, development, extensions, e
       extensionTestsEnv: {
         LPA_SUITES: files.join(','),
         LPA_RESULTS: results,
+        ...(values.vsix ? { LPA_INSTALLED: '1' } : {}),
         LPA_GREP: values.grep ?? '',
         LPA_MEDIA: process.env.LPA_MEDIA ?? join(repository, 'media'),
         LPA_SHIM_TIMEOUT_MS: String(LIMIT),

@@ -179,7 +179,12 @@ export class Server {
     token?: import('vscode').CancellationToken,
   ): Promise<Result> {
     const client = await this.ready();
-    if (!client) throw new Error('No folder of this window has a livepatch.json or a compile_commands.json.');
+    if (!client)
+      throw new Error(
+        workspace.isTrusted
+          ? 'No folder of this window has a livepatch.json or a compile_commands.json.'
+          : 'The folder is not trusted: no compiler is run in it.',
+      );
     return client.sendRequest<Result>(method.method, params, token);
   }
 

@@ -1,13 +1,7 @@
 import { FileType, type TextDocument, Uri, type WorkspaceFolder, workspace } from 'vscode';
 
-/** Where a workspace folder says that it is meant for us, nearest first. Looked at, never searched for. */
-const SIGNS = [
-  'livepatch.json',
-  'compile_commands.json',
-  'build/compile_commands.json',
-  'builddir/compile_commands.json',
-  'out/compile_commands.json',
-];
+const CONFIG = 'livepatch.json';
+const COMMANDS = 'compile_commands.json';
 
 async function isFile(uri: Uri): Promise<boolean> {
   try {
@@ -17,12 +11,24 @@ async function isFile(uri: Uri): Promise<boolean> {
   }
 }
 
-/** The first folder of the window that has a livepatch.json or a compile_commands.json in a usual place. */
+/** True where a folder has a livepatch.json, or a compile_commands.json in itself or in a folder right below. */
+async function isConfigured(folder: Uri): Promise<boolean> {
+  for (const name of [CONFIG, COMMANDS]) if (await isFile(Uri.joinPath(folder, name))) return true;
+  const entries = await workspace.fs.readDirectory(folder).then(undefined, () => []);
+  for (const [name, type] of entries)
+    if (
+      (type & FileType.Directory) !== 0 &&
+      !name.startsWith('.') &&
+      (await isFile(Uri.joinPath(folder, name, COMMANDS)))
+    )
+      return true;
+  return false;
+}
+
+/** The first folder of the window that says how its files are compiled, or names a build folder. Nothing else is searched. */
 export async function configuredFolder(): Promise<WorkspaceFolder | undefined> {
-  for (const folder of workspace.workspaceFolders ?? []) {
-    if (folder.uri.scheme !== 'file') continue;
-    for (const sign of SIGNS) if (await isFile(Uri.joinPath(folder.uri, sign))) return folder;
-  }
+  for (const folder of workspace.workspaceFolders ?? [])
+    if (folder.uri.scheme === 'file' && (await isConfigured(folder.uri))) return folder;
   return undefined;
 }
 

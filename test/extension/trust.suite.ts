@@ -16,7 +16,9 @@ describe('a folder that is not trusted', () => {
     await replace(editor, '/ quote->open * 10000', '/ quote->open * 30000');
     await editor.document.save();
     await new Promise((resolve) => setTimeout(resolve, 4000));
-    assert.ok(!vscode.extensions.getExtension(EXTENSION)?.isActive, 'the extension does not run');
+    // VS Code runs an extension that is loaded from a folder for development even here: then it must keep still by itself.
+    if (process.env.LPA_INSTALLED)
+      assert.ok(!vscode.extensions.getExtension(EXTENSION)?.isActive, 'the extension does not run');
     assert.ok(!existsSync(told), 'no compiler was run');
     assert.deepEqual(findings(editor.document.uri), []);
   });

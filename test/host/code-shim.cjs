@@ -59,7 +59,8 @@ function door(page) {
 }
 
 /** Errors of the host itself: native parts that were not built for it, and a gallery that is not asked. */
-const HOST_TROUBLE = /spdlog|native-watchdog|bindings file|queryRawGallery|ENOTFOUND/;
+const HOST_TROUBLE =
+  /spdlog|native-watchdog|bindings file|queryRawGallery|ENOTFOUND|Service Worker|workbench contribution|already registered|authentication provider/;
 
 async function main() {
   const { ensureHost, findBrowser, startServer } = await import('../../scripts/editor-host.mjs');
