@@ -15,8 +15,8 @@ export interface BodyChange {
   readonly nextSymbol?: ElfSymbol;
   /** Function that this is a clone or cold part of. */
   readonly parent?: string;
-  /** The code is the same; it is in the patch because the rest of its family is. */
-  readonly byFamily: boolean;
+  /** The code is the same; it is in the patch because this member of its family is. */
+  readonly because?: string;
 }
 
 /** The functions of a pair: those that differ, and how many do not. */
@@ -94,7 +94,6 @@ function changed(
     baseSymbol,
     nextSymbol,
     ...(parent ? { parent } : {}),
-    byFamily: false,
   };
 }
 
@@ -105,7 +104,6 @@ function lone(side: Side, status: 'new' | 'removed', body: Body, symbol: ElfSymb
     status,
     ...(status === 'new' ? { next: body, nextSymbol: symbol } : { base: body, baseSymbol: symbol }),
     ...(parent ? { parent } : {}),
-    byFamily: false,
   };
 }
 
@@ -130,6 +128,11 @@ function parentOf(side: Side, symbol: ElfSymbol): string | undefined {
   return cloneStem(symbol.name).split('.')[0];
 }
 
+/** A part of a function that cannot be changed without it: its cold part, or what was split off. */
+export function isBoundPart(name: string): boolean {
+  return /\.(cold|part)(\.|$)/.test(name);
+}
+
 /**
  * A function and its cold part jump into each other's middle, so neither can be replaced alone: where one changed, the other
  * comes along. The same goes for a function whose split-off part (`.part`) changed: its head tests what the part relies on.
@@ -148,11 +151,11 @@ function completeFamilies(found: readonly BodyChange[], unchanged: readonly Body
   const queue = [...found];
   for (let change = queue.pop(); change; change = queue.pop()) {
     const related = [...(children.get(change.name) ?? [])];
-    const parent = change.parent && /\.(cold|part)(\.|$)/.test(change.name) ? byName.get(change.parent) : undefined;
+    const parent = change.parent && isBoundPart(change.name) ? byName.get(change.parent) : undefined;
     if (parent) related.push(parent);
     for (const one of related) {
       if (added.has(one.name)) continue;
-      const member = { ...one, byFamily: true };
+      const member = { ...one, because: change.name };
       added.set(one.name, member);
       queue.push(member);
     }

@@ -2,7 +2,7 @@ import { functionAt, listBody } from '../asm/listing.ts';
 import type { AsmRow } from '../asm/types.ts';
 import { type CodeComparer, createCodeComparer } from './code.ts';
 import { diffData } from './data.ts';
-import { type BodyChange, compareFunctions } from './functions.ts';
+import { type BodyChange, compareFunctions, isBoundPart } from './functions.ts';
 import { diffInlining } from './inlining.ts';
 import { diffTypes } from './layout.ts';
 import { isEnough, type LineProof, proveLineOnly } from './lines.ts';
@@ -43,9 +43,9 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
   };
   const reasons = new Map<BodyChange, readonly Reason[]>();
   const read = changes.map((change) => readChange(input, change, code));
-  const witnessed = isEnough(read.flatMap((one) => (one.proof ? [one.proof] : [])));
+  const lineOnly = lineOnlyNames(read);
   const functions = read.map((one) => {
-    const described = describe(input, one, one.proof !== undefined && (one.proof.complete || witnessed));
+    const described = describe(input, one, lineOnly.has(one.change.name));
     reasons.set(one.change, described.reasons);
     return described;
   });
@@ -77,7 +77,7 @@ function readChange(input: ReasonInput, change: BodyChange, code: CodeComparer):
   const both = change.base && change.next;
   const aligned = both ? markTables(change, alignRows(baseRows, nextRows)) : [];
   const proof =
-    both && !change.byFamily ? proveLineOnly(aligned, change.base, change.next, code, input.edits) : undefined;
+    both && !change.because ? proveLineOnly(aligned, change.base, change.next, code, input.edits) : undefined;
   return {
     change,
     aligned,
@@ -85,6 +85,43 @@ function readChange(input: ReasonInput, change: BodyChange, code: CodeComparer):
     nextInstructions: nextRows.filter((row) => !row.padding).length,
     proof,
   };
+}
+
+/** Functions that differ in line numbers only, with the members of their families that are there for no other reason. */
+function lineOnlyNames(read: readonly ReadChange[]): ReadonlySet<string> {
+  const witnessed = isEnough(read.flatMap((one) => (one.proof ? [one.proof] : [])));
+  const names = new Set<string>();
+  for (const { change, proof } of read) if (proof && (proof.complete || witnessed)) names.add(change.name);
+  const byName = new Map(read.map((one) => [one.change.name, one.change]));
+  const bound = (child: BodyChange, parent: BodyChange) => child.parent === parent.name && isBoundPart(child.name);
+  for (const { change } of read) if (change.because && names.has(rootOf(change, byName))) names.add(change.name);
+  // Whoever has a real change in its family stays with it: taken out until nothing changes.
+  for (let again = true; again; ) {
+    again = false;
+    for (const { change } of read) {
+      if (!names.has(change.name)) continue;
+      const real = read.some(
+        (one) => (bound(one.change, change) || bound(change, one.change)) && !names.has(one.change.name),
+      );
+      if (!real) continue;
+      names.delete(change.name);
+      again = true;
+    }
+  }
+  return names;
+}
+
+/** The member of the family whose own change brought this one along. */
+function rootOf(change: BodyChange, byName: ReadonlyMap<string, BodyChange>): string {
+  const seen = new Set<string>();
+  let at = change;
+  while (at.because !== undefined && !seen.has(at.name)) {
+    seen.add(at.name);
+    const cause = byName.get(at.because);
+    if (!cause) break;
+    at = cause;
+  }
+  return at.name;
 }
 
 function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): FunctionChange {
@@ -118,7 +155,7 @@ function rowsOf(side: Side, body: BodyChange['base']): AsmRow[] {
  * changed.
  */
 function markTables(change: BodyChange, aligned: AlignedRow[]): AlignedRow[] {
-  if (change.byFamily || aligned.some((row) => !row.same)) return aligned;
+  if (change.because || aligned.some((row) => !row.same)) return aligned;
   return aligned.map((row) =>
     row.base?.references.some((reference) => reference.kind === 'constant') ? { ...row, same: false } : row,
   );

@@ -10,7 +10,9 @@ import type { AlignedRow, SourceEdits } from './types.ts';
  *
  * 1. both sides have the same instructions, but for one immediate each in some of them (the sites);
  * 2. at each site the immediate is, on both sides, the very line that the debug information gives for its statement: the line table's
- *    for the instruction or for the call that it is an argument of, or the place where the inlined function around it was called;
+ *    for the instruction or for the call that it is an argument of, or the place where the inlined function around it was called.
+ *    A statement of several lines may count from its end, and merged code may have no line at all: then the number has to move as
+ *    the lines around it do, and only the stronger witnesses of 3 count;
  * 3. the statement's text did not change. Where the edits are known: every line of the function is unedited and maps from base to
  *    next. Where they are not: columns and distances are kept, and there is a witness that these are line numbers: the same call
  *    carries the file's name or the function's name (`__FILE__`, `__func__`), or the unit has at least three such sites with different lines.
@@ -32,18 +34,23 @@ export function proveLineOnly(
   code: CodeComparer,
   edits: SourceEdits | undefined,
 ): LineProof | undefined {
-  if (!linesKept(aligned, edits)) return undefined;
+  const shifts = lineShifts(aligned, edits);
+  if (!shifts) return undefined;
   const except = new Set<number>();
   const lines = new Set<number>();
   let complete = true;
   for (const [i, row] of aligned.entries()) {
     if (!row.base || !row.next) return undefined;
     if (row.same) continue;
-    const line = siteLine(aligned, i);
-    if (line === undefined) return undefined;
+    const numbers = differingNumber(row.base, row.next);
+    if (!numbers) return undefined;
+    const strong = edits !== undefined || namesItsPlace(aligned, i, [...shifts.byFile.keys()]);
+    if (!isOwnLine(aligned, i, numbers)) {
+      if (!strong || !movesWithLines(aligned, i, numbers, shifts, edits)) return undefined;
+    }
     except.add(i);
-    lines.add(line);
-    if (!edits && !namesItsPlace(aligned, i)) complete = false;
+    lines.add(numbers.base);
+    if (!strong) complete = false;
   }
   return except.size > 0 && code.sameExcept(base, next, except) ? { lines, complete } : undefined;
 }
@@ -62,8 +69,13 @@ export function isEnough(proofs: Iterable<LineProof>): boolean {
 const REACH = 16;
 const CALL = /^(call|bl|blr|jmp|b)$/;
 
+interface Numbers {
+  readonly base: number;
+  readonly next: number;
+}
+
 /** The one number that two rows differ in; undefined where they differ in anything else. */
-export function differingNumber(base: AsmRow, next: AsmRow): { base: number; next: number } | undefined {
+export function differingNumber(base: AsmRow, next: AsmRow): Numbers | undefined {
   if (base.mnemonic !== next.mnemonic || base.operands === next.operands) return undefined;
   const left = splitImmediate(base.operands);
   const right = splitImmediate(next.operands);
@@ -79,64 +91,109 @@ function splitImmediate(operands: string): { rest: string; value: number } | und
   return { rest: match[1]!, value: match[2] === '-' ? -value : value };
 }
 
-/** Base line of a site: the immediate is the line of its statement on both sides. Undefined where it is not. */
-function siteLine(aligned: readonly AlignedRow[], index: number): number | undefined {
-  const { base, next } = aligned[index]!;
-  const numbers = differingNumber(base!, next!);
-  if (!numbers) return undefined;
+/** The immediate is the line of its statement on both sides. */
+function isOwnLine(aligned: readonly AlignedRow[], index: number, numbers: Numbers): boolean {
   // An argument stands under its own statement's line, or under none of its own before the call that carries it.
   for (let i = index; i < aligned.length && i < index + REACH; i++) {
     const from = aligned[i]!.base;
     const to = aligned[i]!.next;
-    if (!from || !to) return undefined;
+    if (!from || !to) return false;
     const call = CALL.test(from.mnemonic);
-    if ((i === index || call) && isAt(from, to, numbers)) return numbers.base;
-    if (call) return undefined;
+    if ((i === index || call) && isAt(from, to, numbers)) return true;
+    if (call) return false;
   }
-  return undefined;
+  return false;
+}
+
+/** Lines that a statement may have. */
+const LONGEST_STATEMENT = 40;
+
+/**
+ * The number moves as the lines of its file do: as the edits say, or by the one shift of all lines of that file in the function. Where
+ * the statement has a line, the number is not far behind it.
+ */
+function movesWithLines(
+  aligned: readonly AlignedRow[],
+  index: number,
+  numbers: Numbers,
+  shifts: Shifts,
+  edits: SourceEdits | undefined,
+): boolean {
+  const { base, next } = aligned[index]!;
+  const from = base!.source;
+  const to = next!.source;
+  if (from && to) {
+    const behind = numbers.base - from.line;
+    if (behind < 0 || behind > LONGEST_STATEMENT || numbers.next - to.line !== behind) return false;
+    return !edits || mapLine(hunksOf(edits, from.file), numbers.base) === numbers.next;
+  }
+  if (from || to) return false;
+  if (edits) return [...shifts.paths].some((path) => mapLine(hunksOf(edits, path), numbers.base) === numbers.next);
+  // The file that the call names; all of its lines in this function moved alike.
+  const moved = [...shifts.byFile].filter(([file]) => namesItsPlace(aligned, index, [file])).map(([, all]) => all);
+  return moved.length === 1 && moved[0]!.size === 1 && moved[0]!.has(numbers.next - numbers.base);
 }
 
 /** The numbers are the lines of the rows, or of the same inlined call around them. */
-function isAt(from: AsmRow, to: AsmRow, numbers: { base: number; next: number }): boolean {
+function isAt(from: AsmRow, to: AsmRow, numbers: Numbers): boolean {
   const matches = (b: SourceLocation | undefined, n: SourceLocation | undefined) =>
     b?.line === numbers.base && n?.line === numbers.next && baseName(b.file) === baseName(n.file);
   if (matches(from.source, to.source)) return true;
   return (from.inlinedAt ?? []).some((at, depth) => matches(at, to.inlinedAt?.[depth]));
 }
 
-/** Every row keeps file and column, and lines of one function body keep their distances (or the edits explain each line). */
-function linesKept(aligned: readonly AlignedRow[], edits: SourceEdits | undefined): boolean {
+/** How far the lines of a function moved. */
+interface Shifts {
+  /** By base name of the source file: every distance between a base line and its next line. */
+  readonly byFile: ReadonlyMap<string, ReadonlySet<number>>;
+  /** Source files of the function's code, as the debug information of the base spells them. */
+  readonly paths: ReadonlySet<string>;
+}
+
+/**
+ * Undefined where a row does not keep file and column, or lines of one function body do not keep their distances (or, with the edits
+ * at hand, where they do not explain each line).
+ */
+function lineShifts(aligned: readonly AlignedRow[], edits: SourceEdits | undefined): Shifts | undefined {
   const shifts = new Map<string, number>();
-  const kept = (from: SourceLocation | undefined, to: SourceLocation | undefined, inside: string): boolean => {
-    if (!from || !to) return from === to;
-    if (baseName(from.file) !== baseName(to.file) || from.column !== to.column) return false;
-    if (edits) return mapLine(hunksOf(edits, from.file), from.line) === to.line;
-    const key = `${baseName(from.file)}\0${inside}`;
+  const byFile = new Map<string, Set<number>>();
+  const paths = new Set<string>();
+  for (const { base, next } of aligned) {
+    if (!base || !next || base.inlinedFrom.join() !== next.inlinedFrom.join()) return undefined;
+    const from = base.source;
+    const to = next.source;
+    if (!from || !to) {
+      if (from || to) return undefined;
+      continue;
+    }
+    if (baseName(from.file) !== baseName(to.file) || from.column !== to.column) return undefined;
+    paths.add(from.file);
     const shift = to.line - from.line;
-    const known = shifts.get(key);
-    if (known === undefined) shifts.set(key, shift);
-    return known === undefined || known === shift;
-  };
-  return aligned.every(({ base, next }) => {
-    if (!base || !next || base.inlinedFrom.join() !== next.inlinedFrom.join()) return false;
-    return kept(base.source, next.source, base.inlinedFrom.at(-1) ?? '');
-  });
+    const file = baseName(from.file);
+    byFile.set(file, (byFile.get(file) ?? new Set()).add(shift));
+    if (edits) {
+      if (mapLine(hunksOf(edits, from.file), from.line) !== to.line) return undefined;
+      continue;
+    }
+    const key = `${file}\0${base.inlinedFrom.at(-1) ?? ''}`;
+    if ((shifts.get(key) ?? shift) !== shift) return undefined;
+    shifts.set(key, shift);
+  }
+  return { byFile, paths };
 }
 
 /** The call that an instruction prepares also passes the name of the source file or of the function that it is in. */
-function namesItsPlace(aligned: readonly AlignedRow[], index: number): boolean {
+function namesItsPlace(aligned: readonly AlignedRow[], index: number, files: readonly string[]): boolean {
   const calls = (row: AlignedRow | undefined) => row?.next !== undefined && CALL.test(row.next.mnemonic);
   let first = index;
   while (first > 0 && index - first < REACH && !calls(aligned[first - 1])) first--;
   let last = index;
   while (last + 1 < aligned.length && last - index < REACH && !calls(aligned[last])) last++;
-  const source = aligned[index]!.next!.source;
-  const file = source && baseName(source.file);
   for (const { next } of aligned.slice(first, last + 1)) {
     for (const reference of next?.references ?? []) {
       if (reference.kind !== 'string') continue;
       const text = reference.name.slice(1, -1);
-      if (file !== undefined && (text === file || text.endsWith(`/${file}`))) return true;
+      if (files.some((file) => text === file || text.endsWith(`/${file}`))) return true;
       if (reference.isFunctionName) return true;
     }
   }

@@ -29,8 +29,8 @@ export function reasonsOf(
   lineOnly: boolean,
 ): Reason[] {
   if (change.status !== 'changed') return [{ kind: change.status, detail: '' }];
-  if (change.byFamily) return [{ kind: 'clone', detail: change.parent ?? '' }];
   if (lineOnly) return [{ kind: 'line-only', detail: '' }];
+  if (change.because) return [{ kind: 'clone', detail: change.because }];
   const reasons = [...causes(input, change, aligned), ...differences(aligned)];
   const seen = new Set<string>();
   return reasons.filter((reason) => {
