@@ -54,6 +54,9 @@ type Input =
 /** Order of building: what the user looks at, then what is open, then the rest. */
 const PRIORITY = { own: 2, open: 1, rest: 0, ahead: -1 } as const;
 
+/** Most files that git is asked about by name: they are arguments of one command. */
+const MAX_PATHS = 2000;
+
 /** What the session keeps of one unit. */
 interface Slot {
   unit: Unit;
@@ -472,12 +475,22 @@ class BuildSession implements Session {
     let builder: Builder;
     try {
       builder = await this.#builder;
-      differing = await (await this.#baseline).differing();
+      const baseline = await this.#baseline;
+      const base = slot.base;
+      if (base) {
+        // Only what the unit reads: the whole tree is asked about where an original object has to be built.
+        const paths = new Set([...base.dependencies, ...this.#dependents.of(slot.unit.id)].map(canonical));
+        if (paths.size <= MAX_PATHS) {
+          differing = await baseline.differing([...paths]);
+          if (await builder.isCurrent(base, differing)) return { base, differing };
+        }
+      }
+      differing = await baseline.differing();
+      if (base && (await builder.isCurrent(base, differing))) return { base, differing };
     } catch (error) {
       if (!(error instanceof BaselineError)) throw error;
       return { base: { kind: 'failed', reason: 'baseline', message: error.message, log: '' }, differing: new Map() };
     }
-    if (slot.base && (await builder.isCurrent(slot.base, differing))) return { base: slot.base, differing };
     if (!slot.basePending) {
       const pending = this.#buildOriginal(slot, builder, differing, priority).finally(() => {
         delete slot.basePending;

@@ -1,6 +1,7 @@
-import { mkdir, readFile, realpath, rm, stat } from 'node:fs/promises';
-import { basename, dirname, extname, join } from 'node:path';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
 import { type Baseline, BaselineError } from './baseline.ts';
+import { canonical } from './commandIndex.ts';
 import { compilerIndex, type PathMap, prepareCommand } from './commandLine.ts';
 import type { CompilerIdentity, Compilers } from './compiler.ts';
 import { parseDepfile } from './depfiles.ts';
@@ -52,12 +53,14 @@ const READING = [
 /** `__DATE__` and `__TIME__` must not differ between the two objects of a pair: 2000-01-01, unless the user's environment fixes it. */
 const FIXED_DATE = '946684800';
 
+/** Scratch folders of this process, numbered. */
+let count = 0;
+
 /** Builds base and next objects in scratch space with the user's exact commands. */
 export class Builder {
   readonly hashes = new FileHashes();
   private readonly options: BuilderOptions;
   private readonly slots: Semaphore;
-  private count = 0;
   private base: Promise<Mirror> | undefined;
   private overlay: Promise<Mirror> | undefined;
 
@@ -92,7 +95,7 @@ export class Builder {
     signal: AbortSignal | undefined,
   ): Promise<Built | Failure> {
     const { config, scratch, isTrusted, log } = this.options;
-    const folder = join(scratch, 'out', String(++this.count));
+    const folder = join(scratch, 'out', String(++count));
     const object = join(
       folder,
       `${basename(command.output ?? command.file, extname(command.output ?? command.file))}.o`,
@@ -187,7 +190,7 @@ export class Builder {
     try {
       const mirror = await this.mirror('overlay', command);
       const replacements = new Map<string, Replacement>();
-      for (const [path, content] of unsaved) replacements.set(await realPath(path), { content });
+      for (const [path, content] of unsaved) replacements.set(canonical(path), { content });
       await mirror.sync(replacements, { walk: false });
       let outcome = await this.compile(command, { mirror, priority }, signal);
       if (outcome.kind === 'compileError') {
@@ -204,7 +207,7 @@ export class Builder {
 
   /** Hash of a file's contents in the baseline, given how the baseline differs from the disk. */
   async baselineHash(path: string, differing: ReadonlyMap<string, Replacement>): Promise<string> {
-    const replacement = differing.get(path) ?? differing.get(await realPath(path));
+    const replacement = differing.get(path) ?? differing.get(canonical(path));
     if (replacement === undefined) return this.hashes.of(path);
     if (replacement === 'absent') return '-';
     return 'content' in replacement ? sha256(replacement.content) : this.hashes.of(path);
@@ -252,7 +255,7 @@ export class Builder {
       }
     }
     try {
-      if (differing.get(await realPath(command.file)) === 'absent') throw new BaselineError(newFile(command.file));
+      if (differing.get(canonical(command.file)) === 'absent') throw new BaselineError(newFile(command.file));
       for (let attempt = 1; ; attempt++) {
         const started = Date.now();
         const base = await this.compileOriginal(command, differing, signal, priority);
@@ -298,7 +301,7 @@ export class Builder {
       );
     }
     if (outcome.kind !== 'built') return outcome;
-    const escaped = await this.escapes(outcome.dependencies, mirror, differing);
+    const escaped = this.escapes(outcome.dependencies, mirror, differing);
     if (escaped !== undefined) {
       return failed(
         `The original ${name} cannot be built apart from the edited tree: ${escaped} is included by its absolute path, past the copy of the original sources. ` +
@@ -313,15 +316,15 @@ export class Builder {
   }
 
   /** A file that was read past the mirror although the baseline has it otherwise. */
-  private async escapes(
+  private escapes(
     read: readonly string[],
     mirror: Mirror,
     differing: ReadonlyMap<string, Replacement>,
-  ): Promise<string | undefined> {
+  ): string | undefined {
     if (differing.size === 0) return undefined;
     for (const path of read) {
       if (path.startsWith(`${mirror.top}/`)) continue;
-      if (differing.has(await realPath(path))) return path;
+      if (differing.has(canonical(path))) return path;
     }
     return undefined;
   }
@@ -329,7 +332,7 @@ export class Builder {
   /** Files that the unit includes now, without compiling it (`-MM`); undefined where the preprocessor fails. */
   async scan(command: CompileCommand, signal?: AbortSignal): Promise<string[] | undefined> {
     const { scratch, isTrusted, config } = this.options;
-    const folder = join(scratch, 'out', String(++this.count));
+    const folder = join(scratch, 'out', String(++count));
     const depfile = join(folder, 'scan.d');
     const prepared = prepareCommand(command, { object: join(folder, 'scan.o'), depfile, scanOnly: true });
     if (typeof prepared === 'string') return undefined;
@@ -403,10 +406,4 @@ async function changedSince(paths: readonly string[], time: number): Promise<boo
     ),
   );
   return stamps.some((stamp) => stamp >= time);
-}
-
-/** Real spelling of a path, whether the file itself exists or not. */
-export async function realPath(path: string): Promise<string> {
-  const folder = await realpath(dirname(path)).catch(() => undefined);
-  return folder === undefined ? path : join(folder, basename(path));
 }

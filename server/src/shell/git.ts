@@ -18,7 +18,7 @@ const LIMIT = 1 << 28;
 /** Runs git without optional locks: not even the index of the user's repository is refreshed on disk. */
 async function git(context: GitContext, args: readonly string[], input?: Uint8Array): Promise<Buffer> {
   const result = await run({
-    arguments: ['git', '-c', 'core.fsmonitor=false', '-c', 'core.quotePath=false', ...args],
+    arguments: ['git', '--literal-pathspecs', '-c', 'core.fsmonitor=false', '-c', 'core.quotePath=false', ...args],
     directory: context.folder,
     environment: { ...process.env, GIT_OPTIONAL_LOCKS: '0', LC_ALL: 'C', GIT_TERMINAL_PROMPT: '0' },
     timeout: TIMEOUT,
@@ -73,8 +73,15 @@ export interface GitDifference {
 
 const NONE = /^0+$/;
 
-/** Files whose contents in the work tree differ from the commit, deleted and added ones included. Untracked files are not told. */
-export async function differences(context: GitContext, commit: string): Promise<GitDifference[]> {
+/**
+ * Files whose contents in the work tree differ from the commit, deleted and added ones included. Untracked files are not told.
+ * @param paths only these (relative to the top): a few files of a large tree are looked at in a few milliseconds
+ */
+export async function differences(
+  context: GitContext,
+  commit: string,
+  paths: readonly string[] = [],
+): Promise<GitDifference[]> {
   const args = [
     'diff',
     '--raw',
@@ -85,7 +92,7 @@ export async function differences(context: GitContext, commit: string): Promise<
     '--no-textconv',
     '--ignore-submodules=none',
   ];
-  const fields = (await git(context, [...args, commit, '--'])).toString().split('\0');
+  const fields = (await git(context, [...args, commit, '--', ...paths])).toString().split('\0');
   const found: GitDifference[] = [];
   for (let at = 0; at + 1 < fields.length; at += 2) {
     // :100644 100644 <old blob> <new blob> M\0path
