@@ -16,6 +16,8 @@ export interface WorkTree {
   units(): Promise<PatchUnit[]>;
   /** The present text becomes the baseline. */
   commit(): Promise<void>;
+  /** Undoes one commit, and goes back to the text before it. */
+  uncommit(): Promise<void>;
   /** The baseline again. */
   reset(): Promise<void>;
   close(): Promise<void>;
@@ -66,6 +68,11 @@ export async function workTree(tree: string, analyser: Analyser): Promise<WorkTr
     },
     async commit() {
       await git('commit', '-q', '-a', '-m', 'patched');
+      changed.clear();
+      await reopen();
+    },
+    async uncommit() {
+      await git('reset', '-q', '--hard', 'HEAD~1');
       changed.clear();
       await reopen();
     },

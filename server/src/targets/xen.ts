@@ -46,8 +46,8 @@ export type XenResult =
 export interface XenTarget extends Target {
   readonly kind: 'xen';
   list(signal?: AbortSignal): Promise<{ patches: readonly XenPatch[] } | { reason: string; message: string }>;
-  /** Uploads only: the payload is checked, and not applied. */
-  upload(payload: Uint8Array, signal?: AbortSignal): Promise<XenResult>;
+  /** Uploads only: the payload is checked, and not applied. `id`: its name, for a payload that another tool wrote. */
+  upload(payload: Uint8Array, signal?: AbortSignal, id?: string): Promise<XenResult>;
   /** Uploads and applies; what cannot be applied is unloaded again. */
   load(payload: Uint8Array, signal?: AbortSignal): Promise<XenResult>;
   /** Uploads, and applies in place of everything that is applied, in one step. */
@@ -107,7 +107,7 @@ upload|load|replace-with)
   list
   verify verify-after ;;
 esac
-step console $root xl dmesg
+[ "$4" = no-dmesg ] || step console $root xl dmesg
 `;
 
 /** What a step of the script printed. */
@@ -165,7 +165,7 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
     signal?: AbortSignal,
   ): Promise<{ run: RunResult; steps: Step[]; console: string }> => {
     const before = (await options.console?.(Number.MAX_SAFE_INTEGER))?.size ?? 0;
-    const run = await ssh.script(script, [action, id, options.verify ?? ''], {
+    const run = await ssh.script(script, [action, id, options.verify ?? '', options.console ? 'no-dmesg' : ''], {
       seconds,
       signal,
       ...(payload ? { input: payload } : {}),
@@ -289,7 +289,8 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
         return explainRefusal('list', '', step?.output ?? answer.run.stderr, answer.console);
       return { patches: readList(step.output) };
     },
-    upload: (payload, signal) => send('upload', payload, ['upload'], signal),
+    upload: (payload, signal, id) =>
+      id === undefined ? send('upload', payload, ['upload'], signal) : perform('upload', id, ['upload'], payload, signal),
     load: (payload, signal) => send('load', payload, ['upload', 'apply'], signal),
     replaceWith: (payload, signal) => send('replace-with', payload, ['upload', 'replace'], signal),
     act: (action, id, signal) => perform(action, id, [action], undefined, signal),

@@ -1,8 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../targets/transport/local.ts';
 import { openSsh, type SshTransport } from '../targets/transport/ssh.ts';
@@ -60,6 +62,8 @@ export interface Machine extends RunState {
   readonly ssh: SshTransport;
   /** Text of the console from a byte offset on. */
   console(offset?: number): Promise<{ text: string; size: number }>;
+  /** Types at the serial line. */
+  type(text: string): Promise<void>;
   /** Why it died, where it has: its own last words, or QEMU's end. */
   death(): Promise<string | undefined>;
   stop(): Promise<void>;
@@ -133,7 +137,10 @@ async function endProcess(pid: number, ticks: string): Promise<void> {
 /** Ends the kept machine of this name. False where none runs. */
 export async function stopKept(name: string, root = cacheRoot()): Promise<boolean> {
   const state = await runningVm(name, root);
-  if (state) await endProcess(state.pid, state.ticks);
+  if (state) {
+    await endProcess(state.pid, state.ticks);
+    await rm(dirname(state.sshConfig), { recursive: true, force: true });
+  }
   await rm(join(vmFolder(name, root), 'run.json'), { force: true });
   return state !== undefined;
 }
@@ -330,6 +337,7 @@ async function boot(
     ...state,
     ssh,
     console: (offset = 0) => readFrom(consoleLog, offset),
+    type: (text) => typeAt(consoleSocket, text),
     async death() {
       const words = deathIn((await readFrom(consoleLog, 0)).text);
       if (words) return words;
@@ -337,6 +345,18 @@ async function boot(
     },
     stop: cleanUp,
   };
+}
+
+/** Writes to a machine's serial line; slowly, since the line has a small buffer and no flow control. */
+async function typeAt(socketPath: string, text: string): Promise<void> {
+  const socket = connect(socketPath);
+  socket.resume();
+  await once(socket, 'connect');
+  for (const character of text) {
+    socket.write(character);
+    await sleep(30);
+  }
+  socket.end();
 }
 
 function endOf(child: ChildProcess): { status?: number | string } {

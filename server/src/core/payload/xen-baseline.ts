@@ -1,9 +1,10 @@
 import { placesOf } from '../asm/places.ts';
 import type { ElfFile } from '../elf/types.ts';
 import { compareToLinked } from './baseline.ts';
-import { fileOf, homesIn, linkedSymbol } from './home.ts';
+import { linkedSymbol } from './home.ts';
+import type { XenHome } from './xen-home.ts';
 import type { Hypervisor } from './xen-symbols.ts';
-import { replacedNames, xenName } from './xen-symbols.ts';
+import { replacedNames } from './xen-symbols.ts';
 
 /** How an object compares with the hypervisor that runs. */
 export interface XenBaseline {
@@ -21,10 +22,7 @@ export interface XenBaseline {
  * Compares each function of a base object with the hypervisor's, relocations by what they lead to. A base object that is not
  * what runs (another compiler, other options, other sources) would give a patch that was compared with the wrong code.
  */
-export function compareWithXen(base: ElfFile, hypervisor: Hypervisor): XenBaseline {
-  const module = { path: hypervisor.path, elf: hypervisor.elf };
-  const file = fileOf(base);
-  const home = homesIn(base, module).find((one) => one.group === undefined || one.group.file === file);
+export function compareWithXen(base: ElfFile, { home, nameOf }: XenHome, hypervisor: Hypervisor): XenBaseline {
   const patchedNames = new Set(hypervisor.below.flatMap((payload) => replacedNames(payload.elf)));
   const below = new Set(
     hypervisor.below.flatMap((payload) =>
@@ -38,13 +36,13 @@ export function compareWithXen(base: ElfFile, hypervisor: Hypervisor): XenBaseli
   for (const body of placesOf(base).bodies) {
     const symbol = body.symbols.find((one) => one.type === 'func');
     if (!symbol) continue;
-    const name = xenName(symbol);
+    const name = nameOf(symbol);
     if (patchedNames.has(name) || below.has(name)) {
       patched.push(name);
       continue;
     }
-    const linked = home && linkedSymbol(home, symbol);
-    if (!home || !linked) {
+    const linked = linkedSymbol(home, symbol);
+    if (!linked) {
       absent.push(name);
       continue;
     }

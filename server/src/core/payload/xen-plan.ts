@@ -9,13 +9,15 @@ import { refusal } from './refusal.ts';
 import { isColdPartOf, type Replacement } from './select.ts';
 import type { PatchUnit } from './types.ts';
 import { HOOKS, RELOCATION, startsWithEndbr, WIDTH } from './xen-format.ts';
+import type { XenHome } from './xen-home.ts';
 import { distanceIn, fixupEnds, type Table, tablesOf } from './xen-special.ts';
-import { type XenSymbols, xenName } from './xen-symbols.ts';
+import type { XenSymbols } from './xen-symbols.ts';
 
 /** A unit with the functions that were chosen in it. */
 export interface XenUnit {
   readonly unit: PatchUnit;
   readonly replaced: readonly Replacement[];
+  readonly home: XenHome;
 }
 
 /** What a relocation of the payload refers to: another piece, or a name that Xen resolves. */
@@ -215,9 +217,13 @@ class Planner implements XenPlan {
     return this.pieces.length - 1;
   }
 
+  #nameOf(unit: number, symbol: ElfSymbol): string {
+    return this.#units[unit]!.home.nameOf(symbol);
+  }
+
   /** A name for the payload's symbol table that nothing else has: Xen refuses new names that it knows. */
-  #newName(symbol: ElfSymbol): string {
-    const wanted = xenName(symbol);
+  #newName(unit: number, symbol: ElfSymbol): string {
+    const wanted = this.#nameOf(unit, symbol);
     const taken = (name: string): boolean =>
       this.#symbols.inXen(name).length > 0 || this.#symbols.inBelow(name) !== undefined || this.#names.has(name);
     let name = wanted;
@@ -264,7 +270,11 @@ class Planner implements XenPlan {
       end,
       kind: 'function',
       name: symbol.name,
-      symbol: { name: base ? xenName(base) : this.#newName(symbol), type: 'func', size: body?.size ?? symbol.size },
+      symbol: {
+        name: base ? this.#nameOf(unit, base) : this.#newName(unit, symbol),
+        type: 'func',
+        size: body?.size ?? symbol.size,
+      },
       added,
       out: '.text',
       align: alignment(section, start),
@@ -459,7 +469,7 @@ class Planner implements XenPlan {
     }
     if (replacement && !call && this.#gainsEndbr(unit, replacement))
       return { to: { kind: 'piece', piece: this.#function(piece.unit, replacement.next, replacement.base) }, delta };
-    return this.#import(piece, xenName(base), 0);
+    return this.#import(piece, this.#nameOf(piece.unit, base), 0);
   }
 
   /** The new code may be reached indirectly and the old entry may not: its address is the new one then. */
@@ -548,7 +558,7 @@ class Planner implements XenPlan {
       );
     }
     const base = this.#baseSymbol(piece.unit, symbol);
-    if (base) return this.#import(piece, xenName(base), target.offset - symbol.offset);
+    if (base) return this.#import(piece, this.#nameOf(piece.unit, base), target.offset - symbol.offset);
     return {
       to: { kind: 'piece', piece: this.#newData(piece.unit, section, symbol) },
       delta: target.offset - symbol.offset,
@@ -588,7 +598,7 @@ class Planner implements XenPlan {
       end: symbol.offset + size,
       kind: 'data',
       name: symbol.name,
-      symbol: { name: this.#newName(symbol), type: 'object', size },
+      symbol: { name: this.#newName(unit, symbol), type: 'object', size },
       added: true,
       out,
       align: alignment(section, symbol.offset),

@@ -10,10 +10,11 @@ import type { PatchUnit, PlanOptions } from './types.ts';
 import { baselineText, compareWithXen, sumBaselines, type XenBaseline } from './xen-baseline.ts';
 import { checkXenPayload } from './xen-check.ts';
 import { HOOKS, jumpSize, MAX_PAYLOAD, OPAQUE_SIZE, startsWithEndbr, type XenVersion } from './xen-format.ts';
+import { xenHome } from './xen-home.ts';
 import { type FunctionEntry, linkXen } from './xen-link.ts';
 import { planXen, type XenPlan, type XenUnit } from './xen-plan.ts';
 import { tablesOf } from './xen-special.ts';
-import { type Hypervisor, replacedNames, versionOf, xenName, xenSymbols } from './xen-symbols.ts';
+import { type Hypervisor, replacedNames, versionOf, xenSymbols } from './xen-symbols.ts';
 
 /** Choices of the person who builds a payload for Xen. */
 export interface XenOptions extends PlanOptions {
@@ -119,12 +120,19 @@ export function buildXenPayload(units: readonly PatchUnit[], hypervisor: Hypervi
     ]);
 
   const selections = units.map((unit) => selectFunctions(unit, options));
-  const taken: XenUnit[] = units.map((unit, index) => ({ unit, replaced: selections[index]!.replaced }));
-  const used = taken.filter(({ unit, replaced }) => replaced.length > 0 || hasNews(unit));
+  const refusals: Finding[] = [];
+  const used: XenUnit[] = [];
+  units.forEach((unit, index) => {
+    const { replaced } = selections[index]!;
+    if (replaced.length === 0 && !hasNews(unit)) return;
+    const home = xenHome(unit.pair.base.elf, unit.pair.provenance.unit, hypervisor);
+    if ('code' in home) refusals.push(home);
+    else used.push({ unit, replaced, home });
+  });
   const version = options.version ?? versionOf(hypervisor.elf);
-  const baselines = used.map(({ unit }) => compareWithXen(unit.pair.base.elf, hypervisor));
+  const baselines = used.map(({ unit, home }) => compareWithXen(unit.pair.base.elf, home, hypervisor));
   const baseline = sumBaselines(baselines);
-  const refusals: Finding[] = baselineFindings(used, baselines, baseline).filter((finding) => stands(finding, options));
+  refusals.push(...baselineFindings(used, baselines, baseline).filter((finding) => stands(finding, options)));
 
   const plan = planXen(used, xenSymbols(hypervisor));
   refusals.push(...plan.refusals);
@@ -159,7 +167,10 @@ export function buildXenPayload(units: readonly PatchUnit[], hypervisor: Hypervi
     depends,
     modinfo: [
       `patch=${options.id}`,
-      `functions=${functions.map((entry) => entry.name).join(',').slice(0, 2000)}`,
+      `functions=${functions
+        .map((entry) => entry.name)
+        .join(',')
+        .slice(0, 2000)}`,
       ...(options.description ? [`description=${options.description.replaceAll(/[\0;\n]/g, ' ').slice(0, 200)}`] : []),
     ],
     manifest: new TextEncoder().encode(`${JSON.stringify(manifest, null, 1)}\n`),
@@ -274,9 +285,9 @@ function functionEntries(
     );
     return undefined;
   };
-  units.forEach(({ unit, replaced }, index) => {
+  units.forEach(({ unit, replaced, home }, index) => {
     for (const one of replaced) {
-      const name = xenName(one.base);
+      const name = home.nameOf(one.base);
       const piece = plan.pieceOf(index, one);
       const was = old(name);
       if (!was) continue;
@@ -378,7 +389,7 @@ function payloadNotes(units: readonly XenUnit[], plan: XenPlan, hypervisor: Hype
       { data: writable.map((piece) => piece.name) },
     );
   }
-  for (const [index, { replaced }] of units.entries()) {
+  for (const [index, { replaced, home }] of units.entries()) {
     for (const one of replaced) {
       const piece = plan.pieces[plan.pieceOf(index, one)]!;
       const alternatives = plan.pieces.filter(
@@ -393,7 +404,7 @@ function payloadNotes(units: readonly XenUnit[], plan: XenPlan, hypervisor: Hype
           `${one.base.name} holds ${alternatives.length} alternatives that Xen chooses by processor: try the patch on each family that you run (livepatch vm matrix).`,
           { alternatives: alternatives.length },
         );
-      const by = hypervisor.below.filter((payload) => replacedNames(payload.elf).includes(xenName(one.base)));
+      const by = hypervisor.below.filter((payload) => replacedNames(payload.elf).includes(home.nameOf(one.base)));
       if (by.length > 0)
         review(
           'stack-order',
