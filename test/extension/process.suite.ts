@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import * as vscode from 'vscode';
-import { api, functionsOf, needsPage, open, page, replace, reset, root, settled, until } from './support.ts';
+import type { TargetItem } from '../../server/src/protocol.ts';
+import { api, functionsOf, needsPage, open, page, replace, reset, root, settled, until, uriOf } from './support.ts';
 
 const QUOTE = 'src/quote.c';
 const FROM = '(quote->price - quote->open) / quote->open * 10000';
@@ -58,48 +59,53 @@ describe('the running program', () => {
     assert.deepEqual(target?.patches, []);
   });
 
-  it('is patched after one question that names everything, and keeps its state', async function () {
+  it('is patched and reverted by a user with a mouse, after one question that names everything', async function () {
     needsPage(this);
-    this.timeout(60_000);
+    this.timeout(120_000);
+    const target = async (): Promise<TargetItem | undefined> => {
+      await vscode.commands.executeCommand('livepatch.refreshTargets');
+      return (await api()).targets()[0];
+    };
     const before = await board();
-    await vscode.commands.executeCommand('livepatch.patch.focus');
-    const outcome = vscode.commands.executeCommand<{ ok: boolean; message: string }>('livepatch.applyPatch');
-    const [question] = await until('the question', async () => {
-      const list = await page.texts('.monaco-dialog-box');
-      return list.length > 0 && list;
-    });
-    assert.match(question!, /ticker/);
-    assert.match(question!, new RegExp(`process ${process.env.LPA_TICKER_PID}`));
-    assert.match(question!, /quote_alarm/);
-    assert.match(question!, /quote_line/);
-    assert.match(question!, /Not reviewed: .*quote_line/);
-    await page.click('.monaco-dialog-box .monaco-button', 'Apply');
-    const result = await outcome;
-    assert.ok(result?.ok, result?.message);
-    const after = await until('the new behaviour', async () => {
-      const text = await board();
-      return isFixed(text) && text;
-    });
-    assert.ok(pages(after) > pages(before) && ticks(after) > ticks(before), 'the program went on where it was');
-    const [target] = (await api()).targets();
-    assert.equal(target?.pid, Number(process.env.LPA_TICKER_PID));
-    assert.equal(target?.patches.filter((each) => each.state === 'applied').length, 1);
-    await until('the view shows it', async () =>
-      (await page.texts('.monaco-list-row')).some((text) => /applied/.test(text) && /quote_line/.test(text)),
-    );
-    await page.shot('patched');
-  });
-
-  it('is itself again after the revert', async function () {
-    needsPage(this);
-    this.timeout(60_000);
-    const result = await vscode.commands.executeCommand<{ ok: boolean; message: string }>('livepatch.revertPatch');
-    assert.ok(result?.ok, result?.message);
-    for (let round = 0; round < 5; round++) {
-      assert.ok(!isFixed(await board()));
-      await new Promise((resolve) => setTimeout(resolve, 100));
+    const window = await page.open(uriOf(QUOTE).fsPath);
+    try {
+      await window.text('.codelens-decoration', /machine code changed/, 40_000);
+      await window.click('.action-item a[aria-label*="Live Patch"], .activitybar a[aria-label*="Live Patch"]');
+      await window.text('.monaco-list-row', /quote_line/);
+      await window.text('.monaco-list-row', /ticker.*process/);
+      await window.click(
+        '.monaco-list-row .monaco-custom-toggle, .monaco-list-row .custom-view-tree-node-item-checkbox',
+      );
+      await window.click('.codelens-decoration a', 'Build patch');
+      await window.text('.notification-toast', /The patch is built/);
+      await window.click('.notification-toast .monaco-button', 'Apply');
+      const question = await window.text('.monaco-dialog-box', /Apply/);
+      assert.match(question, new RegExp(`to ticker \\(process ${process.env.LPA_TICKER_PID}\\)`));
+      assert.match(question, /replaced: quote_alarm, quote_line/);
+      assert.match(question, /Not reviewed: quote_line\./);
+      assert.match(question, /inline-widened/);
+      await window.shot('question');
+      assert.ok(!isFixed(await board()), 'nothing happens before the answer');
+      await window.click('.monaco-dialog-box .monaco-button', 'Apply');
+      await window.text('.notification-toast', /runs the new code of 2 functions/, 30_000);
+      const after = await until('the new behaviour', async () => {
+        const text = await board();
+        return isFixed(text) && text;
+      });
+      assert.ok(pages(after) > pages(before) && ticks(after) > ticks(before), 'the program went on where it was');
+      assert.equal((await target())?.pid, Number(process.env.LPA_TICKER_PID));
+      assert.equal((await target())?.patches.filter((each) => each.state === 'applied').length, 1);
+      await window.text('.monaco-list-row', /applied: .*quote_line/);
+      await window.shot('patched');
+      await window.click('.notification-toast .monaco-button', 'Revert');
+      await window.text('.notification-toast', /runs the old code again/, 30_000);
+      for (let round = 0; round < 5; round++) {
+        assert.ok(!isFixed(await board()));
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      assert.equal((await target())?.patches.filter((each) => each.state === 'applied').length, 0);
+    } finally {
+      await window.close();
     }
-    const [target] = (await api()).targets();
-    assert.equal(target?.patches.filter((each) => each.state === 'applied').length, 0);
   });
 });

@@ -22,7 +22,7 @@ describe('a language server that crashes', () => {
     const second = await until('another server', () => serverPid() !== first && serverPid(), 30_000);
     assert.notEqual(second, first);
     await settled('it has looked again', (state) => state.verdict === 'blocked', 60_000);
-    assert.ok(find());
+    await until('the finding is told again', find, 30_000);
     await replace(editor, '/ quote->open * 10000', '/ quote->open * 30000');
     await editor.document.save();
     const state = await settled(

@@ -141,47 +141,90 @@ export async function hoverText(uri: vscode.Uri, position: vscode.Position): Pro
     .join('\n');
 }
 
-/** The page that the window is drawn in, where the host has a door to it (test/host/code-shim.cjs). */
-export const page = {
-  available: process.env.CODE_SHIM_URL !== undefined,
+/** A page that a window is drawn in, where the host has a door to it (test/host/code-shim.cjs). */
+export class Page {
+  readonly #index: number;
+
+  constructor(index: number) {
+    this.#index = index;
+  }
+
+  get available(): boolean {
+    return process.env.CODE_SHIM_URL !== undefined;
+  }
+
   async ask(request: string, body: Record<string, unknown>): Promise<unknown> {
     const answer = await fetch(`${process.env.CODE_SHIM_URL}/${request}`, {
       method: 'POST',
-      body: JSON.stringify(body),
+      body: JSON.stringify({ ...body, page: this.#index }),
     });
     const { ok, out, err } = (await answer.json()) as { ok: boolean; out: unknown; err?: string };
     if (!ok) throw new Error(err);
     return out;
-  },
+  }
+
+  /** A second window on the folder, as a user has it: without a suite in it, so that dialogs are shown. */
+  async open(file: string): Promise<Page> {
+    return new Page((await this.ask('open', { file })) as number);
+  }
+
+  async close(): Promise<void> {
+    await this.ask('close', {});
+  }
+
   /** Value of an expression in the page. */
   async evaluate<T>(expr: string): Promise<T> {
     return (await this.ask('eval', { expr })) as T;
-  },
-  /** Texts of all elements that match. */
+  }
+
+  /** Labels and texts of all elements that match. */
   async texts(selector: string): Promise<string[]> {
     return this.evaluate(
       `[...document.querySelectorAll(${JSON.stringify(selector)})].map((e) => (e.getAttribute('aria-label') ?? '') + '\\n' + e.innerText.replace(/\\u00a0/g, ' '))`,
     );
-  },
+  }
+
+  /** Waits for an element whose label or text matches, and returns that. */
+  async text(selector: string, pattern: RegExp, milliseconds = 20_000): Promise<string> {
+    let last: string[] = [];
+    return until(
+      `${pattern} in ${selector}`,
+      async () => {
+        last = await this.texts(selector);
+        return last.find((text) => pattern.test(text));
+      },
+      milliseconds,
+    ).catch((error: Error) => {
+      throw new Error(`${error.message}\n${last.join('\n').slice(0, 2000)}`);
+    });
+  }
+
   async click(sel: string, text?: string): Promise<void> {
     await this.ask('click', { sel, ...(text === undefined ? {} : { text }) });
-  },
+  }
+
   async hover(sel: string, text?: string): Promise<void> {
     await this.ask('hover', { sel, ...(text === undefined ? {} : { text }) });
-  },
+  }
+
   async press(key: string): Promise<void> {
     await this.ask('press', { key });
-  },
+  }
+
   async type(text: string): Promise<void> {
     await this.ask('type', { text });
-  },
+  }
+
   /** A picture for media/, where LPA_UPDATE_MEDIA asks for it. */
   async shot(name: string): Promise<void> {
     if (!process.env.LPA_UPDATE_MEDIA || !process.env.LPA_MEDIA) return;
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     await this.ask('shot', { path: join(process.env.LPA_MEDIA, `${name}.png`) });
-  },
-};
+  }
+}
+
+/** The window that the suite runs in. */
+export const page = new Page(0);
 
 /** Skips a test of what is drawn, where the window cannot be looked into. */
 export function needsPage(test: Mocha.Context): void {

@@ -5,7 +5,8 @@
 //
 // Environment: LPA_SHIM_TIMEOUT_MS (default 300000), LPA_SHIM_TRUST=ask (folders are not trusted beforehand),
 // LPA_SHIM_VERBOSE, LPA_SHIM_LOG (file for the server's log). The suite finds CODE_SHIM_URL, a door to the page:
-// POST /eval {expr}, /shot {path, clip?}, /hover {sel}, /click {sel, text?}, /press {key}, /type {text}, /frames.
+// POST /eval {expr}, /shot {path, clip?}, /hover {sel}, /click {sel, text?}, /press {key}, /type {text}, /size {width, height},
+// /frames; /open {file?} opens a second window as a user has it, in which dialogs are shown: its number goes into `page`.
 'use strict';
 const fs = require('node:fs');
 const http = require('node:http');
@@ -36,8 +37,8 @@ function parse(argv) {
   return options;
 }
 
-/** The door: what the suite, inside the extension host, may ask of the page. */
-function door(page) {
+/** The door: what the suite, inside the extension host, may ask of a page. */
+function door(page, open) {
   const locate = (request) => {
     const all = page.locator(request.sel);
     return (request.text === undefined ? all : all.filter({ hasText: request.text })).first();
@@ -51,6 +52,8 @@ function door(page) {
     '/press': (request) => page.keyboard.press(request.key),
     '/type': (request) => page.keyboard.type(request.text),
     '/size': (request) => page.setViewportSize({ width: request.width, height: request.height }),
+    '/open': open,
+    '/close': () => page.close(),
     '/frames': async () => {
       const read = (frame) => frame.evaluate('document.body ? document.body.innerText : ""').catch(() => '');
       return (await Promise.all(page.frames().map(read))).filter(Boolean);
@@ -86,21 +89,29 @@ async function main() {
 
   let server;
   let context;
-  let page;
+  const pages = [];
+  let addressOf;
   let closing = false;
   const errors = [];
   const control = http.createServer(async (request, answer) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     try {
-      const act = door(page)[request.url];
+      const asked = JSON.parse(body || '{}');
+      const act = door(pages[asked.page ?? 0], openWindow)[request.url];
       if (!act) throw new Error(`no such request: ${request.url}`);
-      answer.end(JSON.stringify({ ok: true, out: (await act(JSON.parse(body || '{}'))) ?? null }));
+      answer.end(JSON.stringify({ ok: true, out: (await act(asked)) ?? null }));
     } catch (error) {
       answer.statusCode = 500;
       answer.end(JSON.stringify({ ok: false, err: String(error) }));
     }
   });
+  const openWindow = async ({ file }) => {
+    const page = await context.newPage();
+    pages.push(page);
+    await page.goto(addressOf(file));
+    return pages.length - 1;
+  };
   const end = async (code) => {
     if (closing) return;
     closing = true;
@@ -148,7 +159,8 @@ async function main() {
         '--disable-sync',
       ],
     });
-    page = context.pages()[0] ?? (await context.newPage());
+    const page = context.pages()[0] ?? (await context.newPage());
+    pages.push(page);
     await page.exposeFunction('codeAutomationLog', (type, args) => {
       const line = util.format(...args);
       if (VERBOSE) console.error('[vscode]', type, line.slice(0, 600));
@@ -169,16 +181,20 @@ async function main() {
       end(1);
     });
     const remote = (file) => `vscode-remote://${server.authority}${encodeURI(path.resolve(file))}`;
-    const payload = [
-      ...options.extensions.map((folder) => ['extensionDevelopmentPath', remote(folder)]),
-      ...(options.tests ? [['extensionTestsPath', remote(require.resolve(path.resolve(options.tests)))]] : []),
+    const quiet = [
       ['skipWelcome', 'true'],
       ['skipReleaseNotes', 'true'],
     ];
-    const query = new URLSearchParams({ tkn: server.token, payload: JSON.stringify(payload) });
-    if (!options.folder) query.set('ew', 'true');
-    else query.set(options.folder.endsWith('.code-workspace') ? 'workspace' : 'folder', options.folder);
-    await page.goto(`http://${server.authority}/?${query}`);
+    const development = options.extensions.map((folder) => ['extensionDevelopmentPath', remote(folder)]);
+    const address = (payload) => {
+      const query = new URLSearchParams({ tkn: server.token, payload: JSON.stringify(payload) });
+      if (!options.folder) query.set('ew', 'true');
+      else query.set(options.folder.endsWith('.code-workspace') ? 'workspace' : 'folder', options.folder);
+      return `http://${server.authority}/?${query}`;
+    };
+    addressOf = (file) => address([...development, ...(file ? [['openFile', remote(file)]] : []), ...quiet]);
+    const tests = options.tests ? [['extensionTestsPath', remote(require.resolve(path.resolve(options.tests)))]] : [];
+    await page.goto(address([...development, ...tests, ...quiet]));
   } catch (error) {
     console.error('code-shim:', error);
     await end(1);
