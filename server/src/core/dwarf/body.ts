@@ -6,9 +6,6 @@ import * as s from './slots.ts';
 import type { FunctionContext, Subprogram } from './subprograms.ts';
 import type { InlinedCall, TypeRef } from './types.ts';
 
-/** Entries of one function that are looked at, its abstract instances included; more than that is a crafted file. */
-const MAX_ENTRIES = 1 << 20;
-
 interface Body {
   readonly inlined: readonly InlinedCall[];
   readonly localTypes: readonly TypeRef[];
@@ -30,7 +27,6 @@ class BodyReading {
   readonly #context: FunctionContext;
   readonly #die = new Die();
   readonly #origin = new Die();
-  #left = MAX_ENTRIES;
 
   constructor(context: FunctionContext) {
     this.#context = context;
@@ -58,7 +54,7 @@ class BodyReading {
           if (depths.length < skipBelow) skipBelow = 0;
           continue;
         }
-        if (this.#left-- <= 0) throw new Damaged('The function has too many entries.', at);
+        data.countBodyEntry(at);
         let depth = depths[depths.length - 1]!;
         const { tag } = abbrev;
         const foreign = skipBelow > 0;

@@ -7,6 +7,7 @@ import { Die } from './die.ts';
 import { LineTables } from './line.ts';
 import type { ProblemLog } from './problems.ts';
 import { Ranges } from './ranges.ts';
+import { Damaged } from './reader.ts';
 import { type DebugSection, DebugSections } from './sections.ts';
 import { readUnits, type Unit } from './units.ts';
 
@@ -29,6 +30,7 @@ export class DwarfData {
   readonly #abbrevs: () => AbbrevTables;
   /** Key base of each .debug_info and .debug_types section by section index. */
   readonly #keyBases = new Map<number, number>();
+  #bodyBudget: number | undefined;
   readonly #signatures = new Map<bigint, number>();
 
   constructor(elf: ElfFile, log: ProblemLog) {
@@ -85,6 +87,12 @@ export class DwarfData {
     let end = at;
     while (end < limit && data[end] !== 0) end++;
     return decodeText(data.subarray(at, end));
+  }
+
+  /** Counts an entry of a function's body. Throws `Damaged` where bodies that contain or refer to each other make too many. */
+  countBodyEntry(at: number): void {
+    this.#bodyBudget ??= 100_000 + this.units.reduce((sum, unit) => sum + 2 * (unit.end - unit.start), 0);
+    if (this.#bodyBudget-- <= 0) throw new Damaged('The functions are nested in each other too often.', at);
   }
 
   /** Part of the information is in a file that dwz made, which is not read. */

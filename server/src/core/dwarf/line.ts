@@ -22,6 +22,8 @@ export class LineTables {
   readonly #data: DwarfData;
   #sequences: Map<number, Sequence[]> | undefined;
   readonly #rows = new Map<number, readonly LineRow[]>();
+  /** Headers of a crafted file may overlap: no more bytes of them are read than this. */
+  #headerBudget: number | undefined;
   readonly #headers = new Map<number, LineHeader | undefined>();
 
   constructor(data: DwarfData) {
@@ -40,8 +42,11 @@ export class LineTables {
   #headerAt(offset: number, compDir: string): LineHeader | undefined {
     if (this.#headers.has(offset)) return this.#headers.get(offset);
     let header: LineHeader | undefined;
+    this.#headerBudget ??= 65536 + 2 * this.#section.data.length;
     try {
+      if (this.#headerBudget <= 0) throw new Damaged('The headers overlap.', offset);
       header = readLineHeader(this.#data, this.#section, offset, compDir);
+      this.#headerBudget -= header.program - offset;
     } catch (error) {
       if (!(error instanceof Damaged) && !(error instanceof RangeError)) throw error;
       this.#data.log.add('dwarf.line', `A line table header cannot be read: ${error.message}`, offset);

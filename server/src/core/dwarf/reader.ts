@@ -92,6 +92,12 @@ export class Reader {
     return value;
   }
   sleb(): number {
+    const { data, end } = this;
+    const byte = data[this.pos]!;
+    if (this.pos < end && byte < 0x80) {
+      this.pos++;
+      return byte & 0x40 ? byte - 0x80 : byte;
+    }
     return Number(this.slebBig());
   }
   ulebBig(): bigint {

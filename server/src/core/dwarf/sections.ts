@@ -65,13 +65,15 @@ export class DebugSections {
   readonly elf: ElfFile;
   readonly #log: ProblemLog;
   readonly #cache = new Map<number, DebugSection>();
-  /** Sections of a crafted file may overlap: all debug sections together are not larger than this. */
+  /** Sections of a crafted file may overlap: those that stand in the file as they are, and their relocations, fit into it. */
   #budget: number;
+  #relocationBudget: number;
 
   constructor(elf: ElfFile, log: ProblemLog) {
     this.elf = elf;
     this.#log = log;
-    this.#budget = elf.bytes.length + 0x40000000;
+    this.#budget = elf.bytes.length;
+    this.#relocationBudget = elf.bytes.length;
   }
 
   /** The first section of that name, or an empty one. */
@@ -97,7 +99,8 @@ export class DebugSections {
   #load(section: Section): DebugSection {
     let loaded = this.#cache.get(section.index);
     if (!loaded) {
-      this.#budget -= section.data.length;
+      // What was decompressed is counted where that is done.
+      if (section.data.buffer === this.elf.bytes.buffer) this.#budget -= section.data.length;
       if (this.#budget < 0) {
         this.#log.add('dwarf', 'The debug sections overlap; some were not read.');
         loaded = new DebugSection(section.index, section.name, EMPTY, NO_OFFSETS, NO_TARGETS);
@@ -113,7 +116,8 @@ export class DebugSections {
     const tables = elf.kind === 'rel' ? elf.relocationTablesOf(section.index) : [];
     let count = 0;
     for (const table of tables) if (table.type === c.SHT_RELA) count += Math.floor(table.data.length / 24);
-    if (count === 0 || count * 24 > elf.bytes.length) {
+    this.#relocationBudget -= count * 24;
+    if (count === 0 || this.#relocationBudget < 0) {
       if (count > 0) this.#log.add('dwarf.rela', `The relocation tables of ${section.name} overlap.`);
       return new DebugSection(section.index, section.name, section.data, NO_OFFSETS, NO_TARGETS);
     }

@@ -39,6 +39,7 @@ export class Subprogram {
   readonly ranges: readonly CodeRange[];
   readonly parameterKeys: { readonly name: string; readonly typeKey: number }[] = [];
   variadic = false;
+  #parameters: DwarfFunction['parameters'] | undefined;
 
   constructor(data: DwarfData, die: Die) {
     this.key = die.key;
@@ -59,6 +60,15 @@ export class Subprogram {
 
   addParameter(die: Die): void {
     this.parameterKeys.push({ name: die.string(s.AT_NAME) ?? '', typeKey: die.reference(s.AT_TYPE) });
+  }
+
+  /** Its parameters with resolved types; one list for all functions that refer to this entry. */
+  parameters(context: FunctionContext): DwarfFunction['parameters'] {
+    this.#parameters ??= this.parameterKeys.map(({ name, typeKey }) => ({
+      name,
+      type: typeKey >= 0 ? context.typeIndex(typeKey) : -1,
+    }));
+    return this.#parameters;
   }
 
   /** This entry and those that it completes, nearest first; cut at eight, since a crafted file may close a circle. */
@@ -107,11 +117,8 @@ class Merged {
     const entry = this.#entries.find((e) => e.typeKey >= 0);
     return entry ? this.#context.typeIndex(entry.typeKey) : -1;
   }
-  parameters(): { name: string; type: TypeRef }[] {
-    return this.#signature.parameterKeys.map(({ name, typeKey }) => ({
-      name,
-      type: typeKey >= 0 ? this.#context.typeIndex(typeKey) : -1,
-    }));
+  get parameters(): DwarfFunction['parameters'] {
+    return this.#signature.parameters(this.#context);
   }
 }
 
@@ -140,7 +147,7 @@ export class FunctionEntry implements DwarfFunction {
     this.returnType = merged.returnType;
     this.variadic = merged.variadic;
     this.noreturn = merged.noreturn;
-    this.#parameters = lazy(() => merged.parameters());
+    this.#parameters = lazy(() => merged.parameters);
     this.#body = lazy(() => readBody(context, entry));
     this.#endLine = lazy(() => lastLine(context.data, this));
   }
@@ -163,16 +170,22 @@ export class FunctionEntry implements DwarfFunction {
 function lastLine(data: DwarfData, fn: FunctionEntry): number | undefined {
   if (!fn.decl) return undefined;
   let last: number | undefined;
-  const foreign = fn.inlined.flatMap((call) => call.ranges);
   for (const range of fn.ranges) {
     const rows = data.lines.rowsOf(range.section);
+    const foreign = fn.inlined
+      .flatMap((call) => call.ranges.filter((r) => r.section === range.section))
+      .sort((a, b) => a.start - b.start);
+    let next = 0;
+    // Rows and ranges are sorted: the end of all ranges that began so far tells whether a row is inlined code.
+    let inlinedUntil = 0;
     for (let i = firstAtOrAfter(rows, range.start); i < rows.length; i++) {
       const row = rows[i]!;
       if (row.offset >= range.end) break;
-      if (row.line === 0 || row.file !== fn.decl.file || row.line < fn.decl.line) continue;
-      if (last !== undefined && row.line <= last) continue;
-      const inlined = foreign.some((r) => r.section === range.section && row.offset >= r.start && row.offset < r.end);
-      if (!inlined) last = row.line;
+      for (; next < foreign.length && foreign[next]!.start <= row.offset; next++) {
+        inlinedUntil = Math.max(inlinedUntil, foreign[next]!.end);
+      }
+      if (row.offset < inlinedUntil || row.line === 0 || row.file !== fn.decl.file) continue;
+      if (row.line >= fn.decl.line && (last === undefined || row.line > last)) last = row.line;
     }
   }
   return last;
@@ -200,7 +213,7 @@ export function prototypesOf(context: FunctionContext, entries: readonly Subprog
   for (const entry of entries) {
     if (entry.ownName === undefined) continue;
     const merged = new Merged(context, entry);
-    const parameters = lazy(() => merged.parameters());
+    const parameters = lazy(() => merged.parameters);
     const { decl } = merged;
     list.push({
       name: entry.ownName,

@@ -1,3 +1,4 @@
+import { lazy } from '../elf/lazy.ts';
 import type { DwarfData } from './data.ts';
 import { Die } from './die.ts';
 import { staticLocation } from './locations.ts';
@@ -52,7 +53,7 @@ export function variablesOf(context: FunctionContext, entries: readonly Variable
     if (origin && origin !== entry) completed.add(origin);
   }
   const byPlace = new Map<string, VariableEntry>();
-  const chosen: VariableEntry[] = [];
+  const chosen = new Set<VariableEntry>();
   for (const entry of entries) {
     if (completed.has(entry) && !entry.place) continue;
     if (entry.place && entry.scopeKey >= 0) {
@@ -61,17 +62,19 @@ export function variablesOf(context: FunctionContext, entries: readonly Variable
       // The abstract instance carries name and type; copies only refer to it.
       if (known && (known.originKey < 0 || entry.originKey >= 0)) continue;
       byPlace.set(key, entry);
-      if (known) chosen.splice(chosen.indexOf(known), 1);
+      if (known) chosen.delete(known);
     }
-    chosen.push(entry);
+    chosen.add(entry);
   }
-  return chosen.map((entry) => variable(context, entry, byKey));
+  const symbols = lazy(() => symbolsByPlace(context.data));
+  return Array.from(chosen, (entry) => variable(context, entry, byKey, symbols));
 }
 
 function variable(
   context: FunctionContext,
   entry: VariableEntry,
   byKey: ReadonlyMap<number, VariableEntry>,
+  symbols: () => ReadonlyMap<string, readonly string[]>,
 ): DwarfVariable {
   const lineage: Pick<VariableEntry, 'name' | 'linkageName' | 'typeKey' | 'external' | 'at'>[] = [entry];
   let origin = entry.originKey;
@@ -86,7 +89,7 @@ function variable(
   const linkageName = lineage.find((e) => e.linkageName !== undefined)?.linkageName;
   const decl = lineage.find((e) => e.at)?.at;
   const scope =
-    entry.scopeKey < 0 ? undefined : scopeName(context, entry.scopeKey) || scopeBySymbol(context, name, entry.place);
+    entry.scopeKey < 0 ? undefined : scopeName(context, entry.scopeKey) || scopeBySymbol(symbols, name, entry.place);
   return {
     name,
     ...(linkageName !== undefined && linkageName !== name ? { linkageName } : {}),
@@ -127,12 +130,28 @@ function scopeName(context: FunctionContext, scopeKey: number): string {
  * clang leaves the statics of inlined functions in a nameless subprogram; their symbol is named `function.variable`.
  * Empty where no symbol tells.
  */
-function scopeBySymbol(context: FunctionContext, name: string, place: Place | undefined): string {
+function scopeBySymbol(
+  symbols: () => ReadonlyMap<string, readonly string[]>,
+  name: string,
+  place: Place | undefined,
+): string {
   if (!place) return '';
-  for (const symbol of context.data.elf.symbols) {
-    if (symbol.place !== place.section || symbol.offset !== place.offset) continue;
-    const match = /^(.+)\.([^.]+)(?:\.\d+)?$/.exec(symbol.name);
+  for (const symbol of symbols().get(`${place.section}:${place.offset}`) ?? []) {
+    const match = /^(.+)\.([^.]+)(?:\.\d+)?$/.exec(symbol);
     if (match?.[2] === name) return match[1]!;
   }
   return '';
+}
+
+/** Names of the data symbols by `section:offset`, those with a dot only. */
+function symbolsByPlace(data: DwarfData): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const { place, offset, name, type } of data.elf.symbols) {
+    if (typeof place !== 'number' || (type !== 'object' && type !== 'tls') || !name.includes('.')) continue;
+    const key = `${place}:${offset}`;
+    const list = found.get(key);
+    if (list) list.push(name);
+    else found.set(key, [name]);
+  }
+  return found;
 }

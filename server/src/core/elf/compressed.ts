@@ -8,7 +8,8 @@ export type Inflate = (data: Uint8Array, kind: 'zlib' | 'zstd', size: number) =>
 const EMPTY = new Uint8Array(0);
 /** Deflate cannot do better than about 1032:1; a header that claims more is damaged. zstd can, but no debug section does. */
 const MAX_RATIO = 1100;
-const MAX_SIZE = 0x40000000;
+/** Bytes that all sections of a file together may decompress to. */
+export const MAX_DECOMPRESSED = 0x40000000;
 
 /** True for SHF_COMPRESSED sections and for GNU's older `.zdebug_*`. */
 export function isCompressed(section: RawSection): boolean {
@@ -19,9 +20,14 @@ export function isCompressed(section: RawSection): boolean {
 
 /**
  * Contents of a compressed section (gABI 5 "Section Compression": Elf64_Chdr, then zlib or zstd; or `ZLIB` and a
- * big-endian size for `.zdebug_*`). Empty with a problem where it cannot be decompressed.
+ * big-endian size for `.zdebug_*`). `room` counts the bytes that the whole file may still take. Empty with a problem where it cannot be decompressed.
  */
-export function decompress(section: RawSection, inflate: Inflate | undefined, problems: Problem[]): Uint8Array {
+export function decompress(
+  section: RawSection,
+  inflate: Inflate | undefined,
+  room: { left: number },
+  problems: Problem[],
+): Uint8Array {
   const fail = (why: string) => {
     problems.push({
       area: 'elf.compressed',
@@ -49,9 +55,10 @@ export function decompress(section: RawSection, inflate: Inflate | undefined, pr
     start = 12;
   }
   if (!inflate) return fail('no decompressor is at hand; compile with -gz=none.');
-  if (size > MAX_SIZE || size > (data.length - start) * MAX_RATIO + 4096) {
+  if (size > room.left || size > (data.length - start) * MAX_RATIO + 4096) {
     return fail(`claims an impossible size of ${size} bytes.`);
   }
+  room.left -= size;
   try {
     const out = inflate(data.subarray(start), kind, size);
     if (out?.length === size) return out;

@@ -39,6 +39,8 @@ export interface Container {
 const HEADER_SIZE = 64;
 const SECTION_HEADER_SIZE = 64;
 const PROGRAM_HEADER_SIZE = 56;
+/** Sections that are told to be cut off one by one; a damaged file may have thousands. */
+const MAX_TOLD = 20;
 
 /** Reads an unsigned 64-bit little-endian number; exact below 2^53, rounded above. */
 export function readU64(view: DataView, at: number): number {
@@ -155,6 +157,7 @@ function readSections(bytes: Uint8Array, view: DataView, segmentsClean: boolean,
   const sound = table.plain && segmentsClean && namesClean && longestName(nameBytes) <= MAX_NAME;
   const opened = sound ? openWithElfy(bytes) : undefined;
   const names = new StringTable(nameBytes);
+  let cut = 0;
 
   for (let index = 0; index < table.count; index++) {
     const at = table.start + index * SECTION_HEADER_SIZE;
@@ -166,7 +169,7 @@ function readSections(bytes: Uint8Array, view: DataView, segmentsClean: boolean,
     let data: Uint8Array = EMPTY;
     if (type !== c.SHT_NOBITS && type !== c.SHT_NULL && size !== 0) {
       data = clip(bytes, offset, size);
-      if (data.length !== size) {
+      if (data.length !== size && cut++ < MAX_TOLD) {
         problems.push({
           area: 'elf',
           message: `Section ${name || index} is cut off: ${data.length} of ${size} bytes are in the file.`,

@@ -1,5 +1,5 @@
 import type { Problem } from '../problem.ts';
-import { decompress, type Inflate, isCompressed } from './compressed.ts';
+import { decompress, type Inflate, isCompressed, MAX_DECOMPRESSED } from './compressed.ts';
 import * as c from './constants.ts';
 import { type Container, openContainer, type RawSection } from './container.ts';
 import { readDynamic } from './dynamic.ts';
@@ -116,8 +116,9 @@ class File implements ElfFile {
     this.segments = container.segments;
     this.problems = problems;
     const linked = this.kind !== 'rel';
+    const room = { left: MAX_DECOMPRESSED };
     const sections = container.sections.map((raw): Section & { group?: number } =>
-      isCompressed(raw) ? new LazySection(raw, () => decompress(raw, inflate, problems)) : { ...raw },
+      isCompressed(raw) ? new LazySection(raw, () => decompress(raw, inflate, room, problems)) : { ...raw },
     );
     this.sections = sections;
 

@@ -17,6 +17,8 @@ export class StringTable {
   /** The whole table as text, where every byte is one character, so that byte offsets are string offsets. */
   #text: string | undefined;
   #decoded = false;
+  /** Positions of all NULs. */
+  #ends = new Float64Array(0);
   readonly #limit: number;
 
   constructor(bytes: Uint8Array, limit = MAX_NAME) {
@@ -33,14 +35,28 @@ export class StringTable {
     const bytes = this.#bytes;
     if (!(offset >= 0 && offset < bytes.length)) return '';
     if (!this.#decoded) this.#decode();
-    const stop = Math.min(bytes.length, offset + this.#limit);
-    let end = offset;
-    while (end < stop && bytes[end] !== 0) end++;
+    const end = Math.min(this.#endOf(offset), offset + this.#limit);
     return this.#text === undefined ? decodeText(bytes.subarray(offset, end)) : this.#text.substring(offset, end);
+  }
+
+  /** Position of the first NUL at or behind `offset`: searched, not scanned, since names of a crafted file may all be megabytes. */
+  #endOf(offset: number): number {
+    const ends = this.#ends;
+    let low = 0;
+    let high = ends.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (ends[middle]! < offset) low = middle + 1;
+      else high = middle;
+    }
+    return ends[low] ?? this.#bytes.length;
   }
 
   #decode(): void {
     this.#decoded = true;
+    const ends: number[] = [];
+    for (let at = this.#bytes.indexOf(0); at >= 0; at = this.#bytes.indexOf(0, at + 1)) ends.push(at);
+    this.#ends = Float64Array.from(ends);
     // Strings of V8 are limited to about 2^29 characters; tables near that are read name by name.
     if (this.#bytes.length > 0x10000000) return;
     const text = decodeText(this.#bytes);
