@@ -5,10 +5,18 @@ import { scannerFor } from './machine.ts';
 import { describeTarget } from './names.ts';
 import { branchTargetOf, branchTargets, paddingOf } from './normalise.ts';
 import { putBranch, putReference, referenceText, roleOf } from './operands.ts';
-import { type Body, isCode, placesOf } from './places.ts';
+import { type Body, isCode, isNamelessConstant, placesOf, SHF } from './places.ts';
 import { relocationMeaning } from './relocation.ts';
-import { KIND, type Scan } from './scan.ts';
-import { dropRelocated, placeTarget, relocationsIn, relocationTarget, type Target } from './targets.ts';
+import { instructionAt, KIND, type Scan } from './scan.ts';
+import {
+  codeBias,
+  dropRelocated,
+  firstAt,
+  placeTarget,
+  relocationsIn,
+  relocationTarget,
+  type Target,
+} from './targets.ts';
 import type { AsmReference, AsmRow, Instruction } from './types.ts';
 
 /**
@@ -31,7 +39,8 @@ export function listBody(object: ObjectModel, body: Body): AsmRow[] {
   const instructions = object.decode(code, body.start);
   const relocations = relocationsIn(elf.relocationsOf(body.section), body.start, body.start + body.size);
   dropRelocated(scan, relocations, body.start);
-  const labels = nameLabels(scan);
+  const tables = jumpTables(object, body, scan, relocations);
+  const labels = nameLabels(scan, tables);
   const targets = branchTargets(scan);
   const padding = paddingOf(scan, body.start, (index) => targets[index] === 1);
   const sourceAt = sourceReader(object, body);
@@ -49,6 +58,7 @@ export function listBody(object: ObjectModel, body: Body): AsmRow[] {
       instruction,
       relocations.slice(first, next),
       labels,
+      tables,
     );
     const source = sourceAt(start);
     const label = labels.get(i);
@@ -68,9 +78,10 @@ export function listBody(object: ObjectModel, body: Body): AsmRow[] {
   return rows;
 }
 
-/** `.L1`, `.L2`, ... for the targets of direct branches, in the order of the code. */
-function nameLabels(scan: Scan): ReadonlyMap<number, string> {
+/** `.L1`, `.L2`, ... for the targets of direct branches and jump tables, in the order of the code. */
+function nameLabels(scan: Scan, tables: JumpTables): ReadonlyMap<number, string> {
   const targets = branchTargets(scan);
+  for (const table of tables.values()) for (const target of table) targets[target] = 1;
   const labels = new Map<number, string>();
   for (let i = 0; i < scan.count; i++) if (targets[i]) labels.set(i, `.L${labels.size + 1}`);
   return labels;
@@ -84,6 +95,7 @@ function withReferences(
   instruction: Instruction,
   relocations: readonly Relocation[],
   labels: ReadonlyMap<number, string>,
+  tables: JumpTables,
 ): { operands: string; references: AsmReference[] } {
   const machine = object.elf.machine;
   const places = placesOf(object.elf);
@@ -96,7 +108,11 @@ function withReferences(
     const target = relocationTarget(places, relocation, bias);
     // TLSDESC_CALL marks an instruction without changing it.
     if (/TLSDESC_CALL$/.test(meaning.name)) continue;
-    const reference = describe(object, target, meaning.name);
+    const table = tables.get(relocation);
+    const reference = {
+      ...describe(object, target, meaning.name),
+      ...(table ? { labels: table.map((index) => labels.get(index)!) } : {}),
+    };
     references.push(reference);
     const role = roleOf(instruction, relocation.offset - instruction.offset);
     operands = putReference(machine, operands, role, referenceText(reference, meaning.mark));
@@ -124,6 +140,42 @@ function withReferences(
 
 function describe(object: ObjectModel, target: Target, relocation?: string): AsmReference {
   return describeTarget(object, target, relocation);
+}
+
+/** Jump tables by the relocation that refers to one: the index of the instruction that each entry leads to. */
+type JumpTables = ReadonlyMap<Relocation, readonly number[]>;
+
+/**
+ * Nameless tables whose entries lead into this function: consecutive relocations of one size that point to its instructions. Entries
+ * are addresses, or distances from the table (then an entry's own position is in its addend).
+ */
+function jumpTables(object: ObjectModel, body: Body, scan: Scan, relocations: readonly Relocation[]): JumpTables {
+  const { elf } = object;
+  const places = placesOf(elf);
+  const tables = new Map<Relocation, readonly number[]>();
+  for (const relocation of relocations) {
+    const symbol = elf.symbols[relocation.symbol];
+    const section = typeof symbol?.place === 'number' ? elf.sections[symbol.place] : undefined;
+    if (!symbol || !section || section.flags & (SHF.exec | SHF.merge)) continue;
+    if (symbol.type !== 'section' && !isNamelessConstant(elf, symbol)) continue;
+    const bias = codeBias(elf.machine, scan, relocation.offset - body.start, relocation.type);
+    const start = symbol.offset + relocation.addend + bias;
+    const entries = elf.relocationsOf(section.index);
+    const found: number[] = [];
+    let step = 0;
+    for (let i = firstAt(entries, start); i < entries.length; i++) {
+      const entry = entries[i]!;
+      const at = entry.offset - start;
+      if (found.length === 1) step = at;
+      if (at !== found.length * step || (found.length > 0 && step !== 4 && step !== 8)) break;
+      const target = relocationTarget(places, entry, relocationMeaning(elf.machine, entry.type).pcRelative ? -at : 0);
+      const index = target.section === body.section ? instructionAt(scan, target.offset - body.start) : -1;
+      if (index < 0 || scan.start[index] !== target.offset - body.start) break;
+      found.push(index);
+    }
+    if (found.length > 1) tables.set(relocation, found);
+  }
+  return tables;
 }
 
 interface SourceAt {

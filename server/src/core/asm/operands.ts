@@ -42,6 +42,8 @@ function putX86(operands: string, role: OperandRole, text: string): string {
       return `${operands.slice(0, open + 1)}${sum}${operands.slice(close)}`;
     }
   }
+  // The moffs forms of mov have an address in the place of an immediate.
+  if (/\[(0x[0-9a-f]+|\d+)\]/.test(operands)) return operands.replace(/\[(0x[0-9a-f]+|\d+)\]/, `[${text}]`);
   // The immediate is the last operand that is a number.
   const match = /^(.*(?:, |^))(-?(?:0x[0-9a-f]+|\d+))$/.exec(operands);
   if (match) return `${match[1]}offset ${text}`;

@@ -34,6 +34,8 @@ export interface AsmReference {
   /** Name of the section that holds the target, where defined here. */
   readonly section?: string;
   readonly kind: 'function' | 'data' | 'string' | 'constant' | 'label' | 'external' | 'section';
+  /** For a jump table: the labels that its entries lead to, in order. */
+  readonly labels?: readonly string[];
   /** A string that is the compiler's `__func__`, `__FUNCTION__` or `__PRETTY_FUNCTION__`. */
   readonly isFunctionName?: boolean;
 }

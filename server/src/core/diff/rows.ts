@@ -225,13 +225,14 @@ function withLabels(left: readonly AsmRow[], right: readonly AsmRow[], pairs: Ma
     gap(x, y);
     const base = left[i++]!;
     const next = right[j++]!;
-    const from = labelOf(base);
-    const to = labelOf(next);
-    let same = true;
-    if (from !== undefined && to !== undefined) {
-      const target = leftLabels.get(from);
-      same = target !== undefined && leadsTo(partner, target, rightLabels.get(to) ?? -1);
-    }
+    const from = labelsOf(base);
+    const to = labelsOf(next);
+    const same =
+      from.length === to.length &&
+      from.every((label, k) => {
+        const target = leftLabels.get(label);
+        return target !== undefined && leadsTo(partner, target, rightLabels.get(to[k]!) ?? -1);
+      });
     rows.push({ base, next, same });
   }
   gap(left.length, right.length);
@@ -273,9 +274,14 @@ function leadsTo(partner: Int32Array, target: number, other: number): boolean {
   return before >= 0 ? before === other - 1 : target === 0 && other === 0;
 }
 
-function labelOf(row: AsmRow): string | undefined {
-  for (const reference of row.references) if (reference.kind === 'label') return reference.name;
-  return undefined;
+/** Labels that a row leads to: its branch target, or the entries of its jump table. */
+function labelsOf(row: AsmRow): readonly string[] {
+  const labels: string[] = [];
+  for (const reference of row.references) {
+    if (reference.kind === 'label') labels.push(reference.name);
+    else if (reference.labels) labels.push(...reference.labels);
+  }
+  return labels;
 }
 
 function labelRows(rows: readonly AsmRow[]): ReadonlyMap<string, number> {

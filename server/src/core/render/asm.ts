@@ -8,6 +8,7 @@ import type { SourceLocation } from '../dwarf/types.ts';
  *
  *     listing     = { comment | label | instruction }
  *     comment     = "; " place [ "  " source-text ] | "; " source-text | "; inlined: " name { " > " name }
+ *                 | "; jump-table: " label-name { " " label-name }
  *     place       = file-base-name ":" line
  *     label       = ".L" number ":"
  *     instruction = 4 spaces, mnemonic padded to 7 columns, space, operands | 4 spaces, mnemonic
@@ -58,6 +59,9 @@ export function listingLines(rows: readonly AsmRow[], options: ListingOptions = 
     inlined = chain;
     if (row.label) lines.push({ text: `${row.label}:`, ...(row.source ? { source: row.source } : {}) });
     lines.push({ text: instructionText(row), row, ...(row.source ? { source: row.source } : {}) });
+    for (const reference of row.references) {
+      if (reference.labels) lines.push({ text: `; ${reference.name}: ${reference.labels.join(' ')}` });
+    }
   }
   return lines;
 }
@@ -129,6 +133,10 @@ function relabelled(row: AsmRow, names: ReadonlyMap<string, string>): AsmRow {
     if (name) operands = operands.replace(reference.name, name);
   }
   const label = row.label === undefined ? undefined : names.get(row.label);
-  if (operands === row.operands && label === row.label) return row;
-  return { ...row, operands, ...(label ? { label } : {}) };
+  const tables = row.references.some((reference) => reference.labels);
+  if (operands === row.operands && label === row.label && !tables) return row;
+  const references = row.references.map((reference) =>
+    reference.labels ? { ...reference, labels: reference.labels.map((one) => names.get(one) ?? one) } : reference,
+  );
+  return { ...row, operands, references, ...(label ? { label } : {}) };
 }
