@@ -18,7 +18,7 @@ export async function bench({ say, rounds = 7 }) {
     const diff = async () => {
       const result = await sink(process.execPath, [cli, 'diff', pair.base, pair.next, '--json']);
       const report = JSON.parse(result.stdout);
-      if (!report.functions.some((change) => /StrIHash/.test(JSON.stringify(change))))
+      if (!report.functions.some((change) => change.reasons.some((reason) => reason.detail === 'strHash')))
         throw new Error('the edit was not found: nothing to measure');
     };
     const objdump = async () => {

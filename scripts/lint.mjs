@@ -8,8 +8,8 @@ import { must, run } from './lib/run.mjs';
 
 /** Put together here, so that this file does not hold them itself. */
 const forbiddenWords = [
-  [['..', 'shared'].join('/'), 'a folder outside the repository'],
-  [['', 'work', ''].join('/'), 'a path of one machine'],
+  ...['reference', 'tools', 'hooks'].map((name) => [['shared', name, ''].join('/'), 'a folder outside the repository']),
+  ...['main', 'shared'].map((name) => [['', 'work', name].join('/'), 'a path of one machine']),
   [['registry', 'npmjs', 'org'].join('.'), 'the host of a package registry'],
 ];
 

@@ -1,6 +1,6 @@
 // What the benches share: medians, and a result that says its own limit.
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 
 export function median(values) {
@@ -22,6 +22,6 @@ export async function timed(work) {
 export function keep(name, result) {
   const folder = join(import.meta.dirname, '..', 'results');
   mkdirSync(folder, { recursive: true });
-  const machine = { processors: cpus().length, model: cpus()[0]?.model ?? '', node: process.versions.node };
+  const machine = { processors: cpus().length, model: cpus()[0]?.model ?? '', node: process.versions.node, load: loadavg().map((n) => round(n, 1)) };
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify({ name, machine, ...result }, null, 2)}\n`);
 }
