@@ -1,9 +1,11 @@
 // Mutates real objects and reads them: `node --import tsx test/fuzz/fuzz.ts --count N --seed S [--only I --save FILE]`.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { drive } from './drive.ts';
+import { createDecoders } from '../../server/src/core/asm/decode.ts';
+import { loadObject } from '../../server/src/core/load-object.ts';
+import { compare, drive } from './drive.ts';
 import { mutant } from './mutate.ts';
-import { fuzz } from './run.ts';
+import { fuzz, wasmPath } from './run.ts';
 import { makeSeeds } from './seeds.ts';
 import { causes, summary } from './summary.ts';
 
@@ -27,6 +29,10 @@ if (values.only !== undefined) {
   console.log(`made from: ${from.name} (${bytes.length} bytes)`);
   if (values.save) writeFileSync(values.save, bytes);
   console.log(drive(bytes));
+  const decoders = await createDecoders(readFileSync(wasmPath()));
+  const original = loadObject(from.bytes, decoders).object;
+  // Both directions and all targets, whichever it was in the run.
+  for (let i = 0; original && i < 6; i++) compare(decoders, original, bytes, i);
 } else {
   const result = await fuzz(seeds, seed, Number(values.count), Number(values.compare), (done, soFar) => {
     for (const failure of soFar.failures.slice(told)) {

@@ -11,7 +11,8 @@ export const TIME_LIMIT = 5_000;
 export const MEMORY_LIMIT = 500 * 1024 * 1024;
 
 const ROOT = join(import.meta.dirname, '../..');
-const WASM = 'node_modules/capstone-wasm/dist/capstone.wasm';
+/** The disassembler that the comparison needs. */
+export const wasmPath = (): string => join(ROOT, 'node_modules/capstone-wasm/dist/capstone.wasm');
 
 /** A run with so many failures ends: they have few causes. */
 const MAX_FAILURES = 50;
@@ -140,7 +141,7 @@ function stretch(
   const epoch = Date.now();
   const resident = process.memoryUsage.rss();
   const worker = new Worker(file, {
-    workerData: { ...part, progress, epoch, wasm: readFileSync(join(ROOT, WASM)) } satisfies Job,
+    workerData: { ...part, progress, epoch, wasm: readFileSync(wasmPath()) } satisfies Job,
     resourceLimits: { maxOldGenerationSizeMb: MEMORY_LIMIT / 1048576, maxYoungGenerationSizeMb: 32 },
   });
   return new Promise((resolve) => {
