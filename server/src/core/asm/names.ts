@@ -102,7 +102,7 @@ function describeNameless(
   if (target.symbol && (isStrings(section) || isConstants(section))) {
     const start = target.offset - target.delta;
     // A place before or behind a constant is shown from the constant.
-    if (target.delta < 0 || target.delta >= mergeableSize(section, start)) {
+    if (target.delta !== 0 && (target.delta < 0 || target.delta >= mergeableSize(section, start))) {
       const whole = describeNameless(object, places, { ...target, offset: start, delta: 0 });
       return whole && { ...whole, addend: target.delta };
     }
