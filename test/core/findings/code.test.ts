@@ -248,20 +248,21 @@ hazard('lock-semantics: near miss, the same calls around other work', {
   next: locked('mutex_lock(&big);\n int r = work(x + 1);\n mutex_unlock(&big);\n return r * 2;'),
 });
 
-hazard('fnptr-identity: patched code uses the address of a patched function', {
+hazard('fnptr-identity: the address of a new function is handed out', {
   base: `
 typedef int fn(int); extern int rnd(int); extern void use(fn *);
 int handler(int x) { return rnd(x) + 1; }
-void arm(fn *old) { if (old != handler) use(handler); }
+void arm(int x) { if (x) use(handler); }
 `,
   next: `
 typedef int fn(int); extern int rnd(int); extern void use(fn *);
-int handler(int x) { return rnd(x) + 2; }
+int handler(int x) { return rnd(x) + 1; }
+static int other(int x) { return rnd(x) + 2; }
 //^^^ fnptr-identity review
-void arm(fn *old) { if (old != handler) use(handler); use(old); }
+void arm(int x) { if (x) use(x > 3 ? other : handler); }
 `,
 });
-hazard('fnptr-identity: near miss, only code that stays uses it', {
+const compared = {
   base: `
 typedef int fn(int); extern int rnd(int); extern void use(fn *);
 int handler(int x) { return rnd(x) + 1; }
@@ -270,7 +271,25 @@ void arm(fn *old) { if (old != handler) use(handler); }
   next: `
 typedef int fn(int); extern int rnd(int); extern void use(fn *);
 int handler(int x) { return rnd(x) + 2; }
-void arm(fn *old) { if (old != handler) use(handler); }
+void arm(fn *old) { if (old != handler) use(handler); use(old); }
+`,
+};
+hazard('fnptr-identity: near miss, references to a replaced function keep its address', compared);
+hazard('fnptr-identity: in a Linux payload they do not', {
+  target: 'linux',
+  base: compared.base,
+  next: compared.next.replace('+ 2; }', '+ 2; }\n//^^^ fnptr-identity review'),
+  ignore: ['not-traceable'],
+});
+hazard('fnptr-identity: near miss, a new function that is only called', {
+  base: `
+extern int rnd(int);
+void arm(int x) { rnd(x); }
+`,
+  next: `
+extern int rnd(int);
+static __attribute__((noinline)) int other(int x) { return rnd(x) + 2; }
+void arm(int x) { rnd(other(x)); }
 `,
 });
 

@@ -39,7 +39,7 @@ export function confinementOf(
   let taken: ReadonlySet<string> | undefined;
 
   return (type) => {
-    const evidence: string[] = [];
+    const evidence = new Evidence();
     const byValue = closure([type], users.value);
     const pointers = closure(
       [...byValue].flatMap((ref) => users.pointer.get(ref) ?? []),
@@ -48,30 +48,29 @@ export function confinementOf(
     const touches = (ref: TypeRef): boolean => byValue.has(ref) || pointers.has(ref);
 
     for (const variable of table.dwarf.variables) {
-      if (byValue.has(variable.type)) evidence.push(`variable ${variable.name}`);
-      else if (pointers.has(variable.type)) evidence.push(`variable ${variable.name} leads to it`);
+      if (byValue.has(variable.type)) evidence.add(`variable ${variable.name}`);
+      else if (pointers.has(variable.type)) evidence.add(`variable ${variable.name} leads to it`);
     }
     for (const ref of pointers) {
       const holder = table.get(ref);
       if (holder?.kind !== 'struct' && holder?.kind !== 'union') continue;
       const member = holder.members.find((m) => pointers.has(m.type));
-      if (member)
-        evidence.push(`${table.label(ref) || 'a struct without a name'} has a pointer to it (${member.name})`);
+      if (member) evidence.add(`${table.label(ref) || 'a struct without a name'} has a pointer to it (${member.name})`);
     }
     let automatic = false;
     for (const { fn, patched: replaced } of functions) {
       const signature = [fn.returnType, ...fn.parameters.map((p) => p.type)];
       if (!replaced) {
         if (signature.some(touches) || fn.localTypes.some(touches))
-          evidence.push(`function ${fn.name} (not in the patch)`);
+          evidence.add(`function ${fn.name} (not in the patch)`);
         continue;
       }
       automatic ||= fn.localTypes.some((ref) => byValue.has(ref));
       if (signature.some(touches)) {
         taken ??= addressTaken(object);
-        if (fn.external) evidence.push(`function ${fn.name} can be called from other units`);
-        else if (taken.has(fn.name)) evidence.push(`function ${fn.name} can be called through a pointer`);
-        else if (pointers.has(fn.returnType)) evidence.push(`function ${fn.name} returns a pointer to it`);
+        if (fn.external) evidence.add(`function ${fn.name} can be called from other units`);
+        else if (taken.has(fn.name)) evidence.add(`function ${fn.name} can be called through a pointer`);
+        else if (pointers.has(fn.returnType)) evidence.add(`function ${fn.name} returns a pointer to it`);
       }
       // Pointers beyond the parameters of the function and of what was inlined into it are variables.
       const parameters = [
@@ -79,27 +78,43 @@ export function confinementOf(
         ...fn.inlined.flatMap(({ name }) => prototypes.get(name)?.parameters ?? []),
       ].filter((p) => pointers.has(p.type)).length;
       if (fn.localTypes.filter((ref) => pointers.has(ref)).length > parameters) {
-        evidence.push(`a pointer variable in ${fn.name}`);
+        evidence.add(`a pointer variable in ${fn.name}`);
       }
     }
     for (const prototype of table.dwarf.prototypes) {
       if (prototype.defined) continue;
       if ([prototype.returnType, ...prototype.parameters.map((p) => p.type)].some(touches)) {
-        evidence.push(`function ${prototype.name} of another unit takes or returns it`);
+        evidence.add(`function ${prototype.name} of another unit takes or returns it`);
       }
     }
     const home = table.get(type)?.at?.file;
     if (home !== undefined && !object.dwarf.units.some((unit) => sameFile(home, unit.name))) {
-      evidence.push(`${home.replace(/^.*\//, '')} is shared with other units`);
+      evidence.add(`${home.replace(/^.*\//, '')} is shared with other units`);
     }
-    if (!automatic && evidence.length === 0) {
-      evidence.push('no variable of it is seen here: instances are made through casts or in other units');
+    if (!automatic && evidence.empty) {
+      evidence.add('no variable of it is seen here: instances are made through casts or in other units');
     }
-    const unique = [...new Set(evidence)];
-    return unique.length > maxEvidence
-      ? [...unique.slice(0, maxEvidence), `and ${unique.length - maxEvidence} more`]
-      : unique;
+    return evidence.list();
   };
+}
+
+/** Distinct sentences, in the order they were found; those beyond `maxEvidence` are only counted. */
+class Evidence {
+  private readonly seen = new Set<string>();
+  private more = 0;
+
+  get empty(): boolean {
+    return this.seen.size === 0;
+  }
+
+  add(text: string): void {
+    if (this.seen.size < maxEvidence) this.seen.add(text);
+    else if (!this.seen.has(text)) this.more++;
+  }
+
+  list(): readonly string[] {
+    return this.more > 0 ? [...this.seen, `and ${this.more} more`] : [...this.seen];
+  }
 }
 
 /** Compares a joined DWARF path with a unit's name, which may be relative to the compilation directory. */

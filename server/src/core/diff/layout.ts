@@ -8,6 +8,9 @@ import type { MemberChange, ObjectPair, TypeChange } from './types.ts';
 /** By-value nesting deeper than this is not followed; C compilers stop long before. */
 const maxNesting = 64;
 
+/** Up to this many changed types, each is judged on its own. */
+const maxJudged = 64;
+
 /** What a comparison of two aggregates says, before names and confinement are added. */
 interface AggregateDiff {
   readonly members: readonly MemberChange[];
@@ -36,11 +39,22 @@ export function diffTypes(pair: ObjectPair, patched: ReadonlySet<string>): TypeC
   let confinement: ReturnType<typeof confinementOf> | undefined;
 
   const changes: TypeChange[] = [];
-  for (const type of types.pairs) {
+  const unjudged = types.pairs.flatMap((type) => {
     const change = compareOne(type, base, next, same, compare);
-    if (!change) continue;
+    return change ? [{ change, ref: type.base }] : [];
+  });
+  // What keeps a type that only changed through another one keeps that one too. So where they are many, the causes speak for them: the
+  // search goes through all types, and would cost their number for each of them.
+  const many = unjudged.length > maxJudged;
+  const judged = new Map<TypeRef, readonly string[]>();
+  for (const { change, ref } of unjudged) {
+    if (many && (change.causes ?? []).length > 0) continue;
     confinement ??= confinementOf(pair.base, base, patched);
-    const outlivesBy = confinement(type.base);
+    judged.set(ref, confinement(ref));
+  }
+  const speak = many ? evidenceOfCauses(unjudged, judged) : undefined;
+  for (const { change, ref } of unjudged) {
+    const outlivesBy = judged.get(ref) ?? speak?.(change) ?? [];
     changes.push({ ...change, confined: outlivesBy.length === 0, outlivesBy });
   }
   for (const { label, name, ref } of types.added) {
@@ -52,6 +66,35 @@ export function diffTypes(pair: ObjectPair, patched: ReadonlySet<string>): TypeC
     if (type && isTagged(type)) changes.push(whole(type, label, name, 'removed'));
   }
   return changes;
+}
+
+/** Evidence for a type from the types that cause its change, over any number of steps. */
+function evidenceOfCauses(
+  all: readonly { readonly change: Unjudged; readonly ref: TypeRef }[],
+  judged: ReadonlyMap<TypeRef, readonly string[]>,
+): (change: Unjudged) => readonly string[] {
+  const evidence = new Map<string, readonly string[]>();
+  const causes = new Map<string, readonly string[]>();
+  for (const { change, ref } of all) {
+    const label = change.label ?? change.name;
+    const found = judged.get(ref) ?? [];
+    if (found.length > 0) evidence.set(label, found);
+    causes.set(label, [...(causes.get(label) ?? []), ...(change.causes ?? [])]);
+  }
+  return (change) => {
+    const queue = [...(change.causes ?? [])];
+    const seen = new Set(queue);
+    for (let label = queue.pop(); label !== undefined; label = queue.pop()) {
+      const found = evidence.get(label);
+      if (found) return found;
+      for (const cause of causes.get(label) ?? []) {
+        if (seen.has(cause)) continue;
+        seen.add(cause);
+        queue.push(cause);
+      }
+    }
+    return [];
+  };
 }
 
 function whole(

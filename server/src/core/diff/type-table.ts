@@ -122,55 +122,52 @@ function build(dwarf: DwarfInfo): TypeTable {
   };
 }
 
+/** Types that one declaration may go through; a longer one (only hostile input has it) is cut short. */
+const maxParts = 200;
+
 /**
  * C declaration of `declarator` (a name, possibly empty) with the type `ref`, e.g. `int (*table[4])(const char *)`.
  * Typedef names are kept as written; anonymous types come out as `struct {…}`.
  */
-export function declare(table: TypeTable, ref: TypeRef, declarator: string, depth = 0): string {
-  const join = (left: string): string => (declarator === '' ? left : `${left} ${declarator}`);
-  const type = table.get(ref);
-  if (!type || depth > maxChain) return join('void');
-  switch (type.kind) {
-    case 'pointer': {
-      const target = table.get(type.target);
-      const star = `*${declarator}`;
-      return declare(
-        table,
-        type.target,
-        target?.kind === 'array' || target?.kind === 'function' ? `(${star})` : star,
-        depth + 1,
-      );
-    }
-    case 'array': {
-      const suffix = type.dimensions.map((size) => `[${size ?? ''}]`).join('');
-      return declare(table, type.target, `${declarator}${suffix || '[]'}`, depth + 1);
-    }
-    case 'function':
-      return declare(table, type.target, `${declarator}(${parameterList(table, type, depth)})`, depth + 1);
-    case 'const':
-    case 'volatile':
-    case 'restrict':
-    case 'atomic': {
-      const word = type.kind === 'atomic' ? '_Atomic' : type.kind;
-      const target = table.get(type.target);
-      if (target?.kind === 'pointer') {
-        return declare(table, type.target, declarator === '' ? word : `${word} ${declarator}`, depth + 1);
-      }
-      return `${word} ${declare(table, type.target, declarator, depth + 1)}`;
-    }
-    case 'struct':
-    case 'union':
-    case 'enum':
-      return join(table.label(ref) || `${type.kind} {…}`);
-    case 'unspecified':
-      return join(type.name || 'void');
-    default:
-      return join(type.name);
-  }
-}
+export function declare(table: TypeTable, ref: TypeRef, declarator: string): string {
+  let left = maxParts;
 
-function parameterList(table: TypeTable, type: DwarfType, depth: number): string {
-  const list = type.parameters.map((parameter) => declare(table, parameter, '', depth + 1));
-  if (type.variadic) list.push('...');
-  return list.length === 0 ? 'void' : list.join(', ');
+  const parameterList = (type: DwarfType): string => {
+    const list = type.parameters.slice(0, maxParts).map((parameter) => part(parameter, ''));
+    if (type.variadic) list.push('...');
+    return list.length === 0 ? 'void' : list.join(', ');
+  };
+
+  const part = (of: TypeRef, inner: string): string => {
+    const join = (before: string): string => (inner === '' ? before : `${before} ${inner}`);
+    const type = table.get(of);
+    if (!type) return join('void');
+    if (left-- <= 0) return join('…');
+    switch (type.kind) {
+      case 'pointer': {
+        const target = table.get(type.target)?.kind;
+        return part(type.target, target === 'array' || target === 'function' ? `(*${inner})` : `*${inner}`);
+      }
+      case 'array':
+        return part(type.target, `${inner}${type.dimensions.map((size) => `[${size ?? ''}]`).join('') || '[]'}`);
+      case 'function':
+        return part(type.target, `${inner}(${parameterList(type)})`);
+      case 'const':
+      case 'volatile':
+      case 'restrict':
+      case 'atomic': {
+        const word = type.kind === 'atomic' ? '_Atomic' : type.kind;
+        if (table.get(type.target)?.kind === 'pointer')
+          return part(type.target, inner === '' ? word : `${word} ${inner}`);
+        return `${word} ${part(type.target, inner)}`;
+      }
+      case 'struct':
+      case 'union':
+      case 'enum':
+        return join(table.label(of) || `${type.kind} {…}`);
+      default:
+        return join(type.name || 'void');
+    }
+  };
+  return part(ref, declarator);
 }

@@ -15,6 +15,9 @@ export interface FlowEnd {
 const deadEnds =
   /^(_?exit|_Exit|quick_exit|abort|__assert_fail|__assert_perror_fail|__stack_chk_fail|__fortify_fail|__chk_fail|longjmp|_?_longjmp|__longjmp_chk|siglongjmp|pthread_exit|panic|machine_halt|do_exit|__builtin_unreachable)$/;
 
+const SHF_EXECINSTR = 4;
+const R_X86_64_PC32 = 2;
+
 /** More instructions than this are not walked; the function then counts as one that leaves. */
 const maxInstructions = 200_000;
 
@@ -82,7 +85,7 @@ export function flowOf(object: ObjectModel, symbol: ElfSymbol): FlowEnd {
         } else {
           let targets = tables.get(part);
           if (!targets) {
-            targets = tableTargets(object, part);
+            targets = tableTargets(object, part.symbol);
             tables.set(part, targets);
           }
           if (targets.length === 0) leaves = true;
@@ -144,40 +147,43 @@ function relocationIn(part: Part, instruction: Instruction): Relocation | undefi
   return relocation && relocation.offset < instruction.offset + instruction.size ? relocation : undefined;
 }
 
-/** Places of this part that read-only data refers to: the targets of its jump tables. */
-export function tableTargets(object: ObjectModel, part: { readonly symbol: ElfSymbol }): readonly number[] {
-  const { symbol } = part;
-  const targets = new Set<number>();
-  for (const section of object.elf.sections) {
-    if (!section.name.startsWith('.rodata') && !section.name.startsWith('.data.rel.ro')) continue;
-    const relocations = object.elf.relocationsOf(section.index);
-    for (const relocation of relocations) {
-      const target = object.elf.symbols[relocation.symbol];
-      if (target?.place !== symbol.place) continue;
-      // A table of PC-relative entries adds the entry's distance from the table's start: entries follow each other by 4 bytes.
-      const pcRelative = relocation.type === 2;
-      const place = (target?.offset ?? 0) + relocation.addend;
-      if (!pcRelative) {
-        if (place > symbol.offset && place < symbol.offset + symbol.size) targets.add(place);
-        continue;
-      }
-      const start = tableStart(relocations, relocation.offset);
-      const entry = place - (relocation.offset - start);
-      if (entry > symbol.offset && entry < symbol.offset + symbol.size) targets.add(entry);
-    }
+/** References of read-only data to places in code: code section → offsets in it, sorted. */
+type CodeReferences = ReadonlyMap<number, readonly number[]>;
+const references = new WeakMap<ObjectModel, CodeReferences>();
+
+/** Places inside of a function (its entry not counted) that read-only data refers to: the targets of its jump tables. */
+export function tableTargets(object: ObjectModel, symbol: ElfSymbol): readonly number[] {
+  if (typeof symbol.place !== 'number') return [];
+  let all = references.get(object);
+  if (!all) {
+    all = codeReferences(object);
+    references.set(object, all);
   }
-  return [...targets];
+  return (all.get(symbol.place) ?? []).filter((at) => at > symbol.offset && at < symbol.offset + symbol.size);
 }
 
-/**
- * First offset of the run of 4-byte entries that `offset` belongs to. Runs of neighbouring tables join; addends then put targets outside
- * of instruction boundaries, which the walk takes as "not sure".
- */
-function tableStart(relocations: readonly Relocation[], offset: number): number {
-  const offsets = new Set(relocations.map((r) => r.offset));
-  let start = offset;
-  while (offsets.has(start - 4)) start -= 4;
-  return start;
+function codeReferences({ elf }: ObjectModel): CodeReferences {
+  const found = new Map<number, Set<number>>();
+  for (const section of elf.sections) {
+    if (!section.name.startsWith('.rodata') && !section.name.startsWith('.data.rel.ro')) continue;
+    const relocations = elf.relocationsOf(section.index);
+    let start = 0;
+    let previous = Number.NEGATIVE_INFINITY;
+    for (const { offset, type, symbol, addend } of relocations) {
+      // A table of PC-relative entries adds the entry's distance from the table's start; its entries follow each other by 4 bytes. Runs of
+      // neighbouring tables join here: places from them lie between instructions, which the walk takes as "not sure".
+      if (offset !== previous + 4) start = offset;
+      previous = offset;
+      const target = elf.symbols[symbol];
+      if (typeof target?.place !== 'number' || ((elf.sections[target.place]?.flags ?? 0) & SHF_EXECINSTR) === 0)
+        continue;
+      const place = target.offset + addend - (type === R_X86_64_PC32 ? offset - start : 0);
+      const set = found.get(target.place) ?? new Set<number>();
+      set.add(place);
+      found.set(target.place, set);
+    }
+  }
+  return new Map([...found].map(([section, set]) => [section, [...set].sort((a, b) => a - b)]));
 }
 
 /** Depth-first search for a back edge, without recursion. */

@@ -1,30 +1,44 @@
-import { addressTaken, referencesOf } from '../diff/references.ts';
-import { carriedFunctions, finding, listed, replacedFunctions } from './support.ts';
-import type { Hazard } from './types.ts';
+import { referencesOf } from '../diff/references.ts';
+import type { FunctionChange } from '../diff/types.ts';
+import { carriedFunctions, finding, listed } from './support.ts';
+import type { Finding, Hazard, HazardInput } from './types.ts';
 
-/** `fnptr-identity`: one function has two addresses while the patch is applied. Constant tables outside the patch are not affected. */
+/**
+ * `fnptr-identity`: an address in the patch's memory gets into the program's data. References to a replaced function mean its entry in the
+ * running program, in payloads for processes and for Xen, so only functions that are new have such an address there; a Linux payload's code
+ * refers to its own copy of a replaced function too.
+ */
 export const fnptrIdentity: Hazard = {
   codes: ['fnptr-identity'],
   find: (input) => {
-    const taken = addressTaken(input.pair.base);
-    const carried = new Set(carriedFunctions(input).map((fn) => fn.next?.index ?? -1));
-    return replacedFunctions(input).flatMap((fn) => {
-      if (!fn.next || !taken.has(fn.name)) return [];
-      const users = new Set<string>();
-      for (const { target, from, call } of referencesOf(input.pair.next)) {
-        if (!call && target.index === fn.next.index && from && carried.has(from.index)) users.add(from.name);
-      }
-      if (users.size === 0) return [];
-      return [
-        finding({
-          code: 'fnptr-identity',
-          severity: 'review',
-          symbol: fn.name,
-          at: fn.at,
-          message: `${listed([...users])} in the patch use${users.size === 1 ? 's' : ''} the address of ${fn.name}(), which is replaced too. Pointers stored before hold the old address: a comparison of the two can fail, and a pointer to new code that is stored must not be used after revert. Check what is done with the address.`,
-          evidence: { usedBy: [...users] },
-        }),
-      ];
-    });
+    const { target } = input;
+    const candidates = carriedFunctions(input).filter(({ status }) => status === 'new' || target === 'linux');
+    if (candidates.length === 0) return [];
+    return candidates.flatMap((fn) => judge(input, fn));
   },
 };
+
+function judge(input: HazardInput, fn: FunctionChange): Finding[] {
+  if (!fn.next) return [];
+  const carried = new Set(carriedFunctions(input).map(({ next }) => next?.index ?? -1));
+  const users = new Set<string>();
+  for (const { target, from, call } of referencesOf(input.pair.next)) {
+    if (!call && target.index === fn.next.index && from && carried.has(from.index)) users.add(from.name);
+  }
+  if (users.size === 0) return [];
+  const one = users.size === 1;
+  const why =
+    fn.status === 'new'
+      ? `${fn.name}() is new and lives in the patch; ${listed([...users])} use${one ? 's' : ''} its address. A pointer to it that is stored (a callback, a handler, a thread's start) leads nowhere after revert.`
+      : `${listed([...users])} in the patch use${one ? 's' : ''} the address of ${fn.name}(), which is replaced too. Pointers stored before hold the old address: a comparison of the two can fail, and a stored pointer to the new code leads nowhere after revert.`;
+  return [
+    finding({
+      code: 'fnptr-identity',
+      severity: 'review',
+      symbol: fn.name,
+      at: fn.at,
+      message: `${why} Check where the address goes, or do not revert this patch while the program runs.`,
+      evidence: { usedBy: [...users], status: fn.status },
+    }),
+  ];
+}

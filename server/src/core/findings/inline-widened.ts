@@ -1,3 +1,4 @@
+import { plainName } from '../diff/signatures.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
 import { finding, insertBefore, listed } from './support.ts';
 import type { Finding, Fix, Hazard, HazardInput, Related } from './types.ts';
@@ -13,6 +14,8 @@ function byCallee(input: HazardInput, what: string): Map<string, { callers: stri
   );
   for (const change of input.diff.inlining) {
     if (change.what !== what || (what === 'widened' && flipped.has(`${change.callee}/${change.caller}`))) continue;
+    // gcc splits a function and inlines one part of it into the other: no other function is reached.
+    if (plainName(change.caller) === change.callee) continue;
     const entry = map.get(change.callee) ?? { callers: [] };
     if (!entry.callers.includes(change.caller)) entry.callers.push(change.caller);
     map.set(change.callee, entry);
@@ -36,17 +39,19 @@ const places = (input: HazardInput, callers: readonly string[], message: string)
 export const inlineWidened: Hazard = {
   codes: ['inline-widened'],
   find: (input) =>
-    [...byCallee(input, 'widened')].map(([callee, { callers, at }]) =>
-      finding({
-        code: 'inline-widened',
-        severity: 'review',
-        symbol: callee,
-        at,
-        message: `The change of ${callee}() reaches ${listed(callers)} by inlining: ${callers.length === 1 ? 'it is' : 'they are'} replaced too, though nobody edited ${callers.length === 1 ? 'it' : 'them'}. Review ${callers.length === 1 ? 'it' : 'them'} as part of the patch; leaving one out would leave the old code in it.`,
-        evidence: { callers, count: callers.length },
-        related: places(input, callers, `contains a copy of ${callee}()`),
-      }),
-    ),
+    [...byCallee(input, 'widened')]
+      .filter(([callee]) => isEdited(input, callee))
+      .map(([callee, { callers, at }]) =>
+        finding({
+          code: 'inline-widened',
+          severity: 'review',
+          symbol: callee,
+          at,
+          message: `The change of ${callee}() reaches ${listed(callers)} by inlining: ${callers.length === 1 ? 'it is' : 'they are'} replaced too, though nobody edited ${callers.length === 1 ? 'it' : 'them'}. Review ${callers.length === 1 ? 'it' : 'them'} as part of the patch; leaving one out would leave the old code in it.`,
+          evidence: { callers, count: callers.length },
+          related: places(input, callers, `contains a copy of ${callee}()`),
+        }),
+      ),
 };
 
 /** `inline-decision-flip`: the compiler decided otherwise about inlining than for the running code. */
@@ -76,4 +81,25 @@ function flips(input: HazardInput, what: string, words: string, attribute: strin
       fixes,
     });
   });
+}
+
+/**
+ * Where the edits are known, the reasons name edited callees only. Without them, a copy of a function that only has other offsets of a changed type
+ * in it looks like an edited one: that is the type's finding.
+ */
+function isEdited(input: HazardInput, callee: string): boolean {
+  if (input.edits) return true;
+  const own = input.diff.functions.find((fn) => fn.name === callee);
+  if (own)
+    return (
+      own.reasons.some(({ kind }) => kind === 'own-edit') && !own.reasons.some(({ kind }) => kind === 'header-type')
+    );
+  const callers = new Set(
+    input.diff.inlining
+      .filter((change) => change.callee === callee && change.what === 'widened')
+      .map(({ caller }) => caller),
+  );
+  return !input.diff.functions.some(
+    (fn) => callers.has(fn.name) && fn.reasons.some(({ kind }) => kind === 'header-type'),
+  );
 }
