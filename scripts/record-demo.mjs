@@ -10,7 +10,7 @@ import { note } from './lib/progress.mjs';
 import { must } from './lib/run.mjs';
 
 const COLUMNS = 110;
-const ROWS = 34;
+const ROWS = 46;
 const folder = mkdtempSync(join(tmpdir(), 'lpa-record-'));
 
 /** What came when: seconds since the start, text. `script` logs lengths in bytes. */
