@@ -34,8 +34,15 @@ function rowsOf(table: TypeTable, ref: TypeRef, start: number, prefix: string, d
   const type = table.get(ref);
   if (!type || (type.kind !== 'struct' && type.kind !== 'union') || depth > maxNesting) return;
   const gap = (what: 'hole' | 'padding', offset: number, size: number): void => {
-    const words = size % 8 === 0 ? `${size / 8} byte${size === 8 ? '' : 's'}` : `${size} bit${size === 1 ? '' : 's'}`;
-    rows.push({ what, path: '', text: `${words} ${what}`, depth, offset: start + offset, size, bitField: false });
+    rows.push({
+      what,
+      path: '',
+      text: `${amount(size)} ${what}`,
+      depth,
+      offset: start + offset,
+      size,
+      bitField: false,
+    });
   };
   let end = 0;
   let line = Math.floor(start / (cacheline * 8));
@@ -110,6 +117,12 @@ export function renderStruct(table: TypeTable, ref: TypeRef): string {
   );
 }
 
+/** `3 bytes`, `1 byte`, `11 bits`. */
+function amount(bits: number): string {
+  const [count, unit] = bits % 8 === 0 ? [bits / 8, 'byte'] : [bits, 'bit'];
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
+}
+
 /** Last line of a layout in words, e.g. `size: 24, cachelines: 1, members: 3, holes: 1 (4 bytes)`, as a C comment. */
 function summary(table: TypeTable, ref: TypeRef): string {
   const type = table.get(ref);
@@ -120,7 +133,7 @@ function summary(table: TypeTable, ref: TypeRef): string {
     const bits = list.reduce((n, row) => n + row.size, 0);
     return list.length === 0
       ? ''
-      : `, ${what === 'hole' ? `holes: ${list.length} (${bits / 8} bytes)` : `padding: ${bits / 8}`}`;
+      : `, ${what === 'hole' ? `holes: ${list.length} (${amount(bits)})` : `padding: ${amount(bits)}`}`;
   };
   return `/* size: ${size}, cachelines: ${Math.ceil(size / cacheline)}, members: ${type?.members.length ?? 0}${sum('hole')}${sum('padding')} */`;
 }
