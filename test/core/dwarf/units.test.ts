@@ -107,9 +107,9 @@ test('a table of 150,000 symbols is read in no time', () => {
     (_, i) => `.globl function_with_a_long_name_${i}\nfunction_with_a_long_name_${i}: ret\n`,
   );
   const bytes = runIn({ 'many.s': source.join('') }, 'gcc', ['-c', 'many.s', '-o', 'out'], 'out').bytes;
-  const started = performance.now();
+  const started = process.cpuUsage();
   const { symbols } = readElf(bytes).elf!;
-  const took = performance.now() - started;
+  const took = process.cpuUsage(started).user / 1000;
   assert.ok(symbols.length > count);
   assert.equal(symbols.find((s) => s.name === `function_with_a_long_name_${count - 1}`)?.offset, count - 1);
   assert.ok(took < 1500, `${took} ms`);

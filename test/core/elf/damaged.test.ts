@@ -111,9 +111,9 @@ test('a name of four megabytes is cut and costs nothing', () => {
   view.setBigUint64(names + 24, BigInt(object.length), true);
   view.setBigUint64(names + 32, 4_000_000n, true);
   const before = process.memoryUsage();
-  const started = performance.now();
+  const started = process.cpuUsage();
   const { elf } = readAll(long);
-  assert.ok(performance.now() - started < 1000);
+  assert.ok(process.cpuUsage(started).user < 1_000_000);
   assert.ok(process.memoryUsage().heapUsed - before.heapUsed < 50_000_000);
   assert.ok(elf!.sections.every((s) => s.name.length <= 4096));
 });
