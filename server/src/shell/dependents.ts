@@ -6,6 +6,7 @@ import type { CompileCommand, Unit } from './types.ts';
 export class Dependents {
   private readonly files = new Map<string, { readonly raw: readonly string[]; readonly set: ReadonlySet<string> }>();
   private readonly tried = new Set<string>();
+  private readonly recalled = new Set<string>();
 
   /** Notes the dependencies that a build or a scan of the unit told. */
   learn(unit: string, paths: readonly string[]): void {
@@ -28,6 +29,18 @@ export class Dependents {
   /** Forgets all, after the commands changed. */
   clear(): void {
     this.tried.clear();
+    this.recalled.clear();
+  }
+
+  /** Reads what the last real build noted of units; those without such a note stay unknown. Starts no program. */
+  async recall(units: readonly Unit[], signal: AbortSignal): Promise<void> {
+    for (const unit of units) {
+      if (signal.aborted) return;
+      if (this.recalled.has(unit.id)) continue;
+      this.recalled.add(unit.id);
+      const paths = await knownDependencies(unit.command);
+      if (paths && !this.files.has(unit.id)) this.learn(unit.id, paths);
+    }
   }
 
   /**

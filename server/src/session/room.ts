@@ -1,0 +1,115 @@
+import type { Finding } from '../core/findings/types.ts';
+import { type Baseline, BaselineError, openBaseline } from '../shell/baseline.ts';
+import type { BaseObject, Failure } from '../shell/builder.ts';
+import { Builder } from '../shell/builder.ts';
+import { CommandIndex, canonical } from '../shell/commandIndex.ts';
+import type { Compilers } from '../shell/compiler.ts';
+import type { Replacement } from '../shell/mirror.ts';
+import { checkProducer } from '../shell/producer.ts';
+import { ObjectStore } from '../shell/store.ts';
+import type { Config } from '../shell/types.ts';
+import type { Slot } from './queue.ts';
+
+/** Most files that git is asked about by name: they are arguments of one command. */
+const MAX_PATHS = 2000;
+
+/** What stays the same when livepatch.json changes. */
+export interface RoomOptions {
+  readonly cache: string;
+  readonly scratch: string;
+  readonly compilers: Compilers;
+  readonly isTrusted: () => boolean;
+  readonly log: (level: 'trace' | 'info' | 'warn' | 'error', text: string) => void;
+  readonly jobs: number;
+}
+
+/** A unit's original object, and how the baseline differs from the disk (at least in the files that the unit reads). */
+export interface Original {
+  readonly base: BaseObject | Failure;
+  readonly differing: ReadonlyMap<string, Replacement>;
+}
+
+/** Everything that follows from one configuration: commands, baseline, cache, builder. */
+export class BuildRoom {
+  readonly config: Config;
+  readonly index: CommandIndex;
+  readonly store: ObjectStore;
+  readonly baseline: Promise<Baseline>;
+  readonly builder: Promise<Builder>;
+
+  /** @param before the room of the configuration before: what still holds is kept */
+  constructor(config: Config, options: RoomOptions, before?: BuildRoom) {
+    this.config = config;
+    this.store = new ObjectStore(options.cache, config.cacheLimitMiB);
+    this.index = before && before.config.buildDir === config.buildDir ? before.index : new CommandIndex(config);
+    const same = before && JSON.stringify(before.config.baseline) === JSON.stringify(config.baseline);
+    this.baseline = same ? before.baseline : openBaseline(config, options.scratch, options.isTrusted);
+    this.baseline.then(
+      ({ description }) => options.log('info', `baseline: ${description}`),
+      (error: Error) => options.log('error', error.message),
+    );
+    this.builder = this.baseline.then(
+      (baseline) =>
+        new Builder({
+          config,
+          baseline,
+          store: this.store,
+          compilers: options.compilers,
+          scratch: options.scratch,
+          isTrusted: options.isTrusted,
+          log: options.log,
+          jobs: options.jobs,
+        }),
+    );
+    // Whoever needs it gets the error; nobody may need it.
+    this.builder.catch(() => {});
+  }
+
+  /**
+   * The unit's original object as the baseline gives it now: the one at hand where it still holds.
+   * @param reads what the edited unit reads, as far as it is known
+   * @param build builds it; called where none is at hand
+   */
+  async original(
+    slot: Slot,
+    reads: readonly string[],
+    build: (builder: Builder, differing: ReadonlyMap<string, Replacement>) => Promise<BaseObject | Failure>,
+  ): Promise<Original> {
+    try {
+      const builder = await this.builder;
+      const baseline = await this.baseline;
+      const base = slot.base;
+      if (base) {
+        // Only what the unit reads: the whole tree is asked about where an original object has to be built.
+        const paths = new Set([...base.dependencies, ...reads].map(canonical));
+        if (paths.size <= MAX_PATHS) {
+          const differing = await baseline.differing([...paths]);
+          if (await builder.isCurrent(base, differing)) return { base, differing };
+        }
+      }
+      const differing = await baseline.differing();
+      if (base && (await builder.isCurrent(base, differing))) return { base, differing };
+      return { base: await build(builder, differing), differing };
+    } catch (error) {
+      if (!(error instanceof BaselineError)) throw error;
+      return { base: { kind: 'failed', reason: 'baseline', message: error.message, log: '' }, differing: new Map() };
+    }
+  }
+}
+
+/** Builds the original object of a slot's unit, and looks at who made the real build's. */
+export async function buildOriginal(
+  slot: Slot,
+  builder: Builder,
+  differing: ReadonlyMap<string, Replacement>,
+  signal: AbortSignal,
+  priority: number,
+): Promise<BaseObject | Failure> {
+  const { unit } = slot;
+  const base = await builder.original(unit.command, differing, signal, priority);
+  if (base.kind !== 'built' || slot.unit !== unit) return base;
+  const mismatch: Finding | undefined = await checkProducer(unit.command, base.object).catch(() => undefined);
+  slot.base = base;
+  slot.mismatch = mismatch;
+  return base;
+}
