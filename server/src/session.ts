@@ -1,15 +1,15 @@
 import { readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Analyser, createAnalyser } from './analyse.ts';
-import { compareBuilds, ModelCache, sourceEdits, unitName } from './compare.ts';
+import { ModelCache } from './compare.ts';
 import { BatchProgress } from './session/progress.ts';
 import { BuildQueue, PRIORITY, type Slot } from './session/queue.ts';
 import { BuildRoom, buildOriginal, type Original, type RoomOptions } from './session/room.ts';
+import { buildUnit, type Step } from './session/step.ts';
 import { Tasks } from './session/tasks.ts';
 import { watchFiles } from './session/watch.ts';
 import type { SessionApi, SessionEvent } from './session-types.ts';
 import { BaselineError } from './shell/baseline.ts';
-import type { Failure } from './shell/builder.ts';
 import { canonical, isSource } from './shell/commandIndex.ts';
 import { Compilers } from './shell/compiler.ts';
 import { CONFIG_FILE, type ConfigOverrides, loadConfig } from './shell/config.ts';
@@ -294,88 +294,18 @@ class BuildSession implements Session {
 
   // --- building -----------------------------------------------------------------------------------------------------
 
-  async #build(slot: Slot, generation: number, signal: AbortSignal): Promise<void> {
-    const { command } = slot.unit;
-    const builder = await this.#room.builder;
-    const unsaved = this.#unsavedFor(slot.unit);
-    const original = this.#original(slot, slot.priority - 0.5);
-    original.catch(() => {});
-    // The overlay shows every unsaved buffer: units that build at the same time share it.
-    const next = await builder.next(
-      command,
-      unsaved.size > 0 ? new Map(this.#unsaved) : unsaved,
-      signal,
-      slot.priority,
-    );
-    if (slot.state.generation !== generation) return;
-    if (next.kind === 'cancelled') {
-      this.#queue.restore(slot);
-      return;
-    }
-    if (next.kind === 'compileError') {
-      for (const error of next.errors.slice(0, 5))
-        this.#log('info', `${error.at.file}:${error.at.line}: ${error.severity}: ${error.message}`);
-      this.#queue.set(slot, { phase: 'compileError', errors: next.errors, stale: slot.state.result !== undefined });
-      return;
-    }
-    if (next.kind !== 'built') {
-      this.#failed(slot, next);
-      return;
-    }
-    this.#dependents.learn(slot.unit.id, next.dependencies);
-    const { base, differing } = await original;
-    if (slot.state.generation !== generation) return;
-    if (base.kind === 'cancelled') {
-      this.#queue.restore(slot);
-      return;
-    }
-    if (base.kind !== 'built') {
-      this.#failed(slot, base);
-      return;
-    }
-    const started = performance.now();
-    const edits = await sourceEdits([...next.dependencies, ...base.dependencies], differing, unsaved);
-    const unit = unitName(this.config, command.file, command.arguments, command.directory);
-    const baseline = (await this.#room.baseline).description;
-    const result = compareBuilds(
-      this.#analyser,
-      this.#models,
-      { base, next, differing, unsaved, unit, baseline },
-      edits,
-      generation,
-      slot.mismatch,
-    );
-    if (slot.state.generation !== generation) return;
-    const timings = { compile: next.milliseconds, analyse: performance.now() - started };
-    const { message: _, ...rest } = slot.state;
-    slot.state = rest;
-    this.#queue.set(slot, {
-      phase: 'ready',
-      result,
-      stale: false,
-      errors: [],
-      timings,
-      dependencies: next.dependencies,
-    });
-    this.#log(
-      'trace',
-      `${unit}: compiled in ${timings.compile.toFixed(0)} ms, compared in ${timings.analyse.toFixed(0)} ms`,
-    );
-  }
-
-  #failed(slot: Slot, failure: Failure): void {
-    const message = 'message' in failure ? failure.message : 'The build failed.';
-    this.#log('error', message);
-    this.#queue.set(slot, { phase: 'failed', message, stale: slot.state.result !== undefined });
-  }
-
-  /** Unsaved buffers that the unit reads. Where its dependencies are not known yet, all of them. */
-  #unsavedFor(unit: Unit): Map<string, Uint8Array> {
-    const known = this.#dependents.of(unit.id).length > 0;
-    const own = canonical(unit.command.file);
-    return new Map(
-      [...this.#unsaved].filter(([path]) => !known || path === own || this.#dependents.dependsOn(unit, path)),
-    );
+  #build(slot: Slot, generation: number, signal: AbortSignal): Promise<void> {
+    const step: Step = {
+      room: this.#room,
+      queue: this.#queue,
+      dependents: this.#dependents,
+      analyser: this.#analyser,
+      models: this.#models,
+      log: (level, text) => this.#log(level, text),
+      unsaved: this.#unsaved,
+      original: (of, priority) => this.#original(of, priority),
+    };
+    return buildUnit(step, slot, generation, signal);
   }
 
   /** The unit's original object. Its build is not stopped by newer edits: it stays the same. */
