@@ -2,48 +2,24 @@ import { readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Analyser, createAnalyser } from './analyse.ts';
 import { ModelCache } from './compare.ts';
+import type { Session, SessionOptions } from './session/api.ts';
 import { BatchProgress } from './session/progress.ts';
 import { BuildQueue, PRIORITY, type Slot } from './session/queue.ts';
 import { BuildRoom, buildOriginal, type Original, type RoomOptions } from './session/room.ts';
 import { buildUnit, type Step } from './session/step.ts';
 import { Tasks } from './session/tasks.ts';
 import { watchFiles } from './session/watch.ts';
-import type { SessionApi, SessionEvent } from './session-types.ts';
+import type { SessionEvent } from './session-types.ts';
 import { BaselineError } from './shell/baseline.ts';
 import { canonical, isSource } from './shell/commandIndex.ts';
 import { Compilers } from './shell/compiler.ts';
-import { CONFIG_FILE, type ConfigOverrides, loadConfig } from './shell/config.ts';
+import { CONFIG_FILE, loadConfig } from './shell/config.ts';
 import { Dependents } from './shell/dependents.ts';
 import { makeSessionFolder } from './shell/sessionFolder.ts';
 import { cacheFolder } from './shell/store.ts';
 import type { CompileError, Config, Unit, UnitState } from './shell/types.ts';
 
-/** Settings of a session that are not part of livepatch.json. */
-export interface SessionOptions {
-  /** Asked before every program is started. Trusted by default (the command line: who runs it trusts the folder). */
-  readonly isTrusted?: () => boolean;
-  /** The core, where the caller has one already. */
-  readonly analyser?: Analyser;
-  /** Cache folder; the user's (XDG) by default. */
-  readonly cacheDir?: string;
-  /** Compilers at once. 2 by default. */
-  readonly jobs?: number;
-  /** Command line overrides, so that a changed livepatch.json is read with them again. */
-  readonly overrides?: ConfigOverrides;
-  /** Watch livepatch.json and compile_commands.json. On by default. */
-  readonly watch?: boolean;
-}
-
-/** A session as the programs hold it: `SessionApi` and the parts that only some need. */
-export interface Session extends SessionApi {
-  readonly config: Config;
-  /** Removes every cached original object. @returns bytes freed */
-  clearCache(): Promise<number>;
-  /** Files that differ from the baseline, by real path. @throws BaselineError */
-  changedFiles(): Promise<readonly string[]>;
-  /** `git:<commit>`, `folder:<path>`, `start:<time>`, or why there is none. */
-  baseline(): Promise<string>;
-}
+export type { Session, SessionOptions } from './session/api.ts';
 
 /** Everything that happens to a session from outside, in order. */
 type Input =

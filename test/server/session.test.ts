@@ -526,6 +526,67 @@ test('generated headers are seen, and a base object follows them', async () => {
   assert.deepEqual(names(await settled('gen.c')), ['rest'], 'a generated header is the same on both sides');
 });
 
+test('a source that git does not know is compared with what it was when it was opened', async () => {
+  const project = makeProject();
+  project.write('fresh.c', 'int fresh(int x)\n{\n  return x + 1;\n}\n');
+  project.commands([{ file: 'fresh.c', arguments: ['gcc', '-O2', '-c', 'fresh.c', '-o', 'build/fresh.o'] }]);
+  const { session, settled } = await start(project);
+  session.open(project.path('fresh.c'));
+  await session.idle();
+  project.edit('fresh.c', 'x + 1', 'x + 2');
+  session.saved(project.path('fresh.c'));
+  assert.deepEqual(names(await settled('fresh.c')), ['fresh']);
+});
+
+test('a header that the edit includes for the first time is part of the edits', async () => {
+  const project = makeProject({ 'include/late.h': '#define LATE 1\n' });
+  const { session, settled } = await start(project);
+  session.open(project.path('a.c'));
+  await session.idle();
+  project.edit('include/late.h', 'LATE 1', 'LATE 2');
+  project.edit('a.c', '#include "shared.h"', '#include "shared.h"\n#include "late.h"');
+  project.edit('a.c', '* 7', '* LATE');
+  session.saved(project.path('a.c'));
+  const state = await settled('a.c');
+  assert.deepEqual([...state.result!.edits.keys()].sort(), [project.path('a.c'), project.path('include/late.h')]);
+});
+
+test("Kbuild's commands are replayed with their second step: the file symbol is the renamed one, on both sides", async () => {
+  const project = new Project({
+    'common/k.c': 'static int secret;\nint k(int x) { secret += x; return secret; }\n',
+    'common/.k.o.cmd':
+      'cmd_common/k.o := gcc -Wp,-MMD,common/.k.o.d -O2 -c common/k.c -o common/.k.o.tmp -MQ common/k.o; objcopy --redefine-sym k.c=common/k.c common/.k.o.tmp common/k.o && rm -f common/.k.o.tmp\n',
+  });
+  open.push({ project, sessions: [] });
+  project.commit();
+  const { session, settled } = await start(project);
+  project.edit('common/k.c', '+= x', '-= x');
+  const before = project.hash();
+  session.saved(project.path('common/k.c'));
+  const state = await settled('common/k.c');
+  assert.deepEqual(names(state), ['k'], state.message);
+  for (const object of [state.result!.pair.base, state.result!.pair.next]) {
+    assert.deepEqual(
+      object.elf.symbols.filter(({ type }) => type === 'file').map(({ name }) => name),
+      ['common/k.c'],
+    );
+  }
+  assert.equal(project.hash(), before);
+});
+
+test('counters of an instrumented build are the same on both sides', async () => {
+  const project = makeProject();
+  project.commands([{ file: 'a.c', arguments: ['gcc', ...FLAGS, '--coverage', '-c', 'a.c', '-o', 'build/a.o'] }]);
+  const { session, settled } = await start(project);
+  project.edit('a.c', 'int total;', 'int total; // a comment');
+  session.saved(project.path('a.c'));
+  const state = await settled('a.c');
+  assert.deepEqual(
+    [state.phase, names(state), state.result?.findings, state.result?.diff.data.map(({ name }) => name)],
+    ['ready', [], [], []],
+  );
+});
+
 test('new commands and a new livepatch.json are taken over', async () => {
   const project = makeProject();
   const { session, settled } = await start(project);

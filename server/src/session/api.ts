@@ -1,0 +1,31 @@
+import type { Analyser } from '../analyse.ts';
+import type { SessionApi } from '../session-types.ts';
+import type { ConfigOverrides } from '../shell/config.ts';
+import type { Config } from '../shell/types.ts';
+
+/** Settings of a session that are not part of livepatch.json. */
+export interface SessionOptions {
+  /** Asked before every program is started. Trusted by default (the command line: who runs it trusts the folder). */
+  readonly isTrusted?: () => boolean;
+  /** The core, where the caller has one already. */
+  readonly analyser?: Analyser;
+  /** Cache folder; the user's (XDG) by default. */
+  readonly cacheDir?: string;
+  /** Compilers at once. 2 by default. */
+  readonly jobs?: number;
+  /** Command line overrides, so that a changed livepatch.json is read with them again. */
+  readonly overrides?: ConfigOverrides;
+  /** Watch livepatch.json and compile_commands.json. On by default. */
+  readonly watch?: boolean;
+}
+
+/** A session as the programs hold it: `SessionApi` and the parts that only some need. */
+export interface Session extends SessionApi {
+  readonly config: Config;
+  /** Removes every cached original object. @returns bytes freed */
+  clearCache(): Promise<number>;
+  /** Files that differ from the baseline, by real path. @throws BaselineError */
+  changedFiles(): Promise<readonly string[]>;
+  /** `git:<commit>`, `folder:<path>`, `start:<time>`, or why there is none. */
+  baseline(): Promise<string>;
+}
