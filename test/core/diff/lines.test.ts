@@ -73,6 +73,18 @@ for (const compiler of COMPILERS) {
       assert.deepEqual(await lineOnly(DECLS + source(8), `${DECLS}\n${source(9)}`, compiler, withEdits), { f: false });
     });
 
+    test(`${title}: a macro's value that moves as the lines do`, async () => {
+      const source = (k: number) => `#define K ${k}\nint f(int a)\n{\n  note(K);\n  return ext(a);\n}\n`;
+      assert.deepEqual(await lineOnly(DECLS + source(12), `${DECLS}\n${source(13)}`, compiler, withEdits), {
+        f: false,
+      });
+    });
+
+    test(`${title}: an assertion over several lines`, async () => {
+      const source = 'int f(int a)\n{\n  CHECK(a > 3 &&\n    a < 70 &&\n    a != 9);\n  return ext(a);\n}\n';
+      assert.deepEqual(await lineOnly(DECLS + source, `${DECLS}\n\n${source}`, compiler, withEdits), { f: true });
+    });
+
     test(`${title}: a table beside a line number`, async () => {
       const source = (k: number) =>
         `int f(int a)\n{\n  CHECK(a > 3);\n  switch (a) { case 4: return 11; case 5: return 35; case 6: return 12; case 7: return ${k}; case 8: return 99; }\n  return 0;\n}\n`;

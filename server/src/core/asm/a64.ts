@@ -83,4 +83,12 @@ export const a64Scanner: Scanner = {
     const mask = relativeMask(left);
     return mask === relativeMask(right) && ((left ^ right) & ~mask) === 0;
   },
+  immediates(a, i, b, j) {
+    if (a.size[i] !== 4 || b.size[j] !== 4) return undefined;
+    const left = wordAt(a.bytes, a.start[i]!);
+    const right = wordAt(b.bytes, b.start[j]!);
+    // MOVZ without shift.
+    if ((left & 0x7fe00000) !== 0x52800000 || ((left ^ right) & ~0x001fffe0) !== 0) return undefined;
+    return { base: (left >>> 5) & 0xffff, next: (right >>> 5) & 0xffff };
+  },
 };

@@ -58,6 +58,11 @@ export interface Scanner {
    * jump. Fields that a relocation fills are compared as they stand (zero, with explicit addends).
    */
   sameShape(a: Scan, i: number, b: Scan, j: number): boolean;
+  /**
+   * The immediates of two instructions that are the same in everything else; undefined where they are not. An immediate may have its
+   * short and its long form.
+   */
+  immediates(a: Scan, i: number, b: Scan, j: number): { readonly base: number; readonly next: number } | undefined;
 }
 
 /** An empty scan with room for `capacity` instructions. */

@@ -332,4 +332,27 @@ export const x86Scanner: Scanner = {
     }
     return true;
   },
+  immediates(a, i, b, j) {
+    const size = a.immSize[i]!;
+    const other = b.immSize[j]!;
+    const at = a.immAt[i]!;
+    if (size === 0 || other === 0 || at !== b.immAt[j] || a.relSize[i] !== b.relSize[j]) return undefined;
+    if (at + size !== a.size[i] || at + other !== b.size[j]) return undefined;
+    const from = a.start[i]!;
+    const to = b.start[j]!;
+    for (let k = 0; k < at; k++) {
+      if (a.relSize[i]! > 0 && k >= a.relAt[i]! && k < a.relAt[i]! + a.relSize[i]!) continue;
+      const left = a.bytes[from + k]!;
+      const right = b.bytes[to + k]!;
+      if (left === right) continue;
+      if (size === other || shortForm(left) !== shortForm(right)) return undefined;
+    }
+    if (size > 4 || other > 4) return undefined;
+    return { base: readSigned(a.bytes, from + at, size), next: readSigned(b.bytes, to + at, other) };
+  },
 };
+
+/** Opcodes that have an 8-bit form of the same operation: push, imul, the arithmetic group. */
+function shortForm(opcode: number): number {
+  return opcode === 0x68 ? 0x6a : opcode === 0x69 ? 0x6b : opcode === 0x81 ? 0x83 : opcode;
+}

@@ -11,13 +11,19 @@ import type { Pairing } from './pair.ts';
 export interface CodeComparer {
   same(base: Body, next: Body): boolean;
   /**
-   * True where the code is the same but for the instructions whose position (padding not counted) is in `except`; their
-   * relocations and targets have to be the same too.
+   * Where the code differs in immediates only: those, in the order of the code. Everything else - other operands, relocations, targets,
+   * tables - is the same by meaning. Undefined where there is another difference.
    */
-  sameExcept(base: Body, next: Body, except: ReadonlySet<number>): boolean;
+  immediateSites(base: Body, next: Body): Site[] | undefined;
 }
 
-const NONE: ReadonlySet<number> = new Set();
+/** An instruction that differs in its immediate. Indices count the instructions of each side's scan. */
+export interface Site {
+  readonly baseIndex: number;
+  readonly nextIndex: number;
+  readonly base: number;
+  readonly next: number;
+}
 
 /**
  * Compares code in two steps. First the bytes: where they are equal, only the relocations are looked at, and of these most need
@@ -61,14 +67,15 @@ class Comparer implements CodeComparer {
       }
     }
     if (!this.#scanner) return false;
-    return this.#sameInstructions(base, next, left, right, NONE);
+    return this.#sameInstructions(base, next, left, right, undefined);
   }
 
-  sameExcept(base: Body, next: Body, except: ReadonlySet<number>): boolean {
-    if (!this.#scanner) return false;
+  immediateSites(base: Body, next: Body): Site[] | undefined {
+    if (!this.#scanner) return undefined;
     const left = this.#base.elf.relocationsOf(base.section);
     const right = this.#next.elf.relocationsOf(next.section);
-    return this.#sameInstructions(base, next, left, right, except);
+    const sites: Site[] = [];
+    return this.#sameInstructions(base, next, left, right, sites) ? sites : undefined;
   }
 
   #equalBytes(base: Body, next: Body): boolean {
@@ -133,7 +140,7 @@ class Comparer implements CodeComparer {
     next: Body,
     left: readonly Relocation[],
     right: readonly Relocation[],
-    except: ReadonlySet<number>,
+    sites: Site[] | undefined,
   ): boolean {
     const a = this.#base.scanOf(base)!;
     const b = this.#next.scanOf(next)!;
@@ -153,16 +160,20 @@ class Comparer implements CodeComparer {
     for (let done = 0; done < a.count; done++) {
       while (a.padding[walk.i]) walk.i++;
       while (b.padding[walk.j]) walk.j++;
-      if (!this.#sameInstruction(walk, except.has(done))) return false;
+      if (!this.#sameInstruction(walk, sites)) return false;
       walk.i++;
       walk.j++;
     }
     return true;
   }
 
-  #sameInstruction(walk: Walk, anyShape: boolean): boolean {
+  #sameInstruction(walk: Walk, sites: Site[] | undefined): boolean {
     const { a, b, i, j } = walk;
-    if (!anyShape && !this.#scanner!.sameShape(a.scan, i, b.scan, j)) return false;
+    if (!this.#scanner!.sameShape(a.scan, i, b.scan, j)) {
+      const numbers = sites && this.#scanner!.immediates(a.scan, i, b.scan, j);
+      if (!numbers) return false;
+      sites.push({ baseIndex: i, nextIndex: j, ...numbers });
+    }
     const baseStart = walk.base.start + a.scan.start[i]!;
     const nextStart = walk.next.start + b.scan.start[j]!;
     const baseEnd = baseStart + a.scan.size[i]!;

@@ -1,5 +1,4 @@
 import type { AsmReference, AsmRow } from '../asm/types.ts';
-import { differingNumber } from './lines.ts';
 import type { AlignedRow, Reason } from './types.ts';
 
 /** How many details of one kind are named: a function that changed all over is not explained by a list. */
@@ -25,6 +24,23 @@ export function differences(aligned: readonly AlignedRow[]): Reason[] {
     if (pair) add(kindOf(row.next, pair.base, pair.next), `${text(pair.base)} → ${text(pair.next)}`);
   }
   return reasons;
+}
+
+/** The one number that two rows differ in; undefined where they differ in anything else. */
+function differingNumber(base: AsmRow, next: AsmRow): { base: number; next: number } | undefined {
+  if (base.mnemonic !== next.mnemonic || base.operands === next.operands) return undefined;
+  const left = splitImmediate(base.operands);
+  const right = splitImmediate(next.operands);
+  if (!left || !right || left.rest !== right.rest) return undefined;
+  return { base: left.value, next: right.value };
+}
+
+/** The immediate of an instruction: its last operand, outside of any memory operand. */
+function splitImmediate(operands: string): { rest: string; value: number } | undefined {
+  const match = /^(.*(?:, |^))#?(-?)(0x[0-9a-f]+|\d+)$/.exec(operands);
+  if (!match) return undefined;
+  const value = Number(match[3]);
+  return { rest: match[1]!, value: match[2] === '-' ? -value : value };
 }
 
 function hex(value: number): string {

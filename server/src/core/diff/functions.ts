@@ -1,5 +1,5 @@
-import { functionAt } from '../asm/listing.ts';
 import type { Body } from '../asm/places.ts';
+import { functionAt } from '../asm/source.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { CodeComparer } from './code.ts';
 import type { Side } from './meaning.ts';

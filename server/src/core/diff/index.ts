@@ -1,5 +1,5 @@
-import { functionAt, listBody } from '../asm/listing.ts';
-import type { AsmRow } from '../asm/types.ts';
+import { listBody } from '../asm/listing.ts';
+import { functionAt } from '../asm/source.ts';
 import { type CodeComparer, createCodeComparer } from './code.ts';
 import { diffData } from './data.ts';
 import { type BodyChange, compareFunctions, isBoundPart } from './functions.ts';
@@ -62,27 +62,25 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
   };
 }
 
-/** A change with the little that is kept of its listing. */
+/** A change with what was found out about it. */
 interface ReadChange {
   readonly change: BodyChange;
-  readonly aligned: readonly AlignedRow[];
   readonly baseInstructions: number;
   readonly nextInstructions: number;
   readonly proof: LineProof | undefined;
 }
 
 function readChange(input: ReasonInput, change: BodyChange, code: CodeComparer): ReadChange {
-  const baseRows = rowsOf(input.base, change.base);
-  const nextRows = rowsOf(input.next, change.next);
-  const both = change.base && change.next;
-  const aligned = both ? markTables(change, alignRows(baseRows, nextRows)) : [];
+  const { base, next } = input;
+  const count = (side: Side, body: BodyChange['base']) => (body ? (side.scanOf(body)?.count ?? 0) : 0);
   const proof =
-    both && !change.because ? proveLineOnly(aligned, change.base, change.next, code, input.edits) : undefined;
+    change.base && change.next && !change.because
+      ? proveLineOnly(base, next, change.base, change.next, code, input.edits)
+      : undefined;
   return {
     change,
-    aligned,
-    baseInstructions: baseRows.filter((row) => !row.padding).length,
-    nextInstructions: nextRows.filter((row) => !row.padding).length,
+    baseInstructions: count(base, change.base),
+    nextInstructions: count(next, change.next),
     proof,
   };
 }
@@ -125,7 +123,12 @@ function rootOf(change: BodyChange, byName: ReadonlyMap<string, BodyChange>): st
 }
 
 function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): FunctionChange {
-  const { change, aligned } = read;
+  const { change } = read;
+  // Listings are only made for real changes: of line numbers there can be hundreds.
+  const compared = change.status === 'changed' && !change.because && !lineOnly;
+  const aligned = compared
+    ? markTables(alignRows(listBody(input.base.object, change.base!), listBody(input.next.object, change.next!)))
+    : [];
   const side = change.next ? input.next : input.base;
   const body = change.next ?? change.base!;
   const at = functionAt(side.object, body.section, body.start)?.decl;
@@ -142,20 +145,16 @@ function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): Func
     reasons: reasonsOf(input, change, aligned, lineOnly),
     lineOnly,
     ...(at ? { at } : {}),
-    changedLines: changedLines(aligned),
+    changedLines: lineOnly ? (read.proof?.places ?? []) : changedLines(aligned),
   };
-}
-
-function rowsOf(side: Side, body: BodyChange['base']): AsmRow[] {
-  return body ? listBody(side.object, body) : [];
 }
 
 /**
  * A function whose text is the same differs in a table that it uses (jump table, addresses): the rows that refer to tables are then the ones that
  * changed.
  */
-function markTables(change: BodyChange, aligned: AlignedRow[]): AlignedRow[] {
-  if (change.because || aligned.some((row) => !row.same)) return aligned;
+function markTables(aligned: AlignedRow[]): AlignedRow[] {
+  if (aligned.some((row) => !row.same)) return aligned;
   return aligned.map((row) =>
     row.base?.references.some((reference) => reference.kind === 'constant') ? { ...row, same: false } : row,
   );

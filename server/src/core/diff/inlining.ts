@@ -1,5 +1,5 @@
-import { functionAt } from '../asm/listing.ts';
 import { RELOCATED } from '../asm/scan.ts';
+import { functionAt } from '../asm/source.ts';
 import type { DwarfFunction, InlinedCall } from '../dwarf/types.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';

@@ -1,62 +1,43 @@
+import { describeTarget } from '../asm/names.ts';
 import type { Body } from '../asm/places.ts';
-import type { AsmRow } from '../asm/types.ts';
-import type { SourceLocation } from '../dwarf/types.ts';
-import type { CodeComparer } from './code.ts';
+import { KIND } from '../asm/scan.ts';
+import { callsAt, lastLineAt, locationAt } from '../asm/source.ts';
+import { codeBias, relocationsIn, relocationTarget } from '../asm/targets.ts';
+import type { LineRow, SourceLocation } from '../dwarf/types.ts';
+import type { CodeComparer, Site } from './code.ts';
 import { hunksOf, mapLine } from './edits.ts';
-import type { AlignedRow, SourceEdits } from './types.ts';
+import type { BodyScan, Side } from './meaning.ts';
+import type { SourceEdits } from './types.ts';
 
 /**
  * Proof that a function differs in line numbers only (`__LINE__`, as in assert and log macros):
  *
- * 1. both sides have the same instructions, but for one immediate each in some of them (the sites);
+ * 1. both sides have the same instructions, but for the immediate of some of them (the sites); everything else - callees, data, strings,
+ *    tables, branch targets - is the same by meaning;
  * 2. at each site the immediate is, on both sides, the very line that the debug information gives for its statement: the line table's
  *    for the instruction or for the call that it is an argument of, or the place where the inlined function around it was called.
  *    A statement of several lines may count from its end, and merged code may have no line at all: then the number has to move as
- *    the lines around it do, and only the stronger witnesses of 3 count;
+ *    the lines around it do, and the call has to name its file or function as well;
  * 3. the statement's text did not change. Where the edits are known: every line of the function is unedited and maps from base to
  *    next. Where they are not: columns and distances are kept, and there is a witness that these are line numbers: the same call
  *    carries the file's name or the function's name (`__FILE__`, `__func__`), or the unit has at least three such sites with different lines.
- *    A lone `log(7)` on line 7 that became `log(8)` on line 8 does not pass;
- * 4. everything else - callees, data, strings, tables, branch targets - is the same by meaning.
+ *    A lone `log(7)` on line 7 that became `log(8)` on line 8 does not pass.
  */
 export interface LineProof {
   /** Lines (base side) whose number is in the code. */
   readonly lines: ReadonlySet<number>;
   /** Enough by itself; else other functions of the unit have to bear witness (`isEnough`). */
   readonly complete: boolean;
-}
-
-/** Looks for a proof; undefined where the function differs in anything else. */
-export function proveLineOnly(
-  aligned: readonly AlignedRow[],
-  base: Body,
-  next: Body,
-  code: CodeComparer,
-  edits: SourceEdits | undefined,
-): LineProof | undefined {
-  const shifts = lineShifts(aligned, edits);
-  if (!shifts) return undefined;
-  const except = new Set<number>();
-  const lines = new Set<number>();
-  let complete = true;
-  for (const [i, row] of aligned.entries()) {
-    if (!row.base || !row.next) return undefined;
-    if (row.same) continue;
-    const numbers = differingNumber(row.base, row.next);
-    if (!numbers) return undefined;
-    const strong = edits !== undefined || namesItsPlace(aligned, i, [...shifts.byFile.keys()]);
-    if (!isOwnLine(aligned, i, numbers)) {
-      if (!strong || !movesWithLines(aligned, i, numbers, shifts, edits)) return undefined;
-    }
-    except.add(i);
-    lines.add(numbers.base);
-    if (!strong) complete = false;
-  }
-  return except.size > 0 && code.sameExcept(base, next, except) ? { lines, complete } : undefined;
+  /** Source lines (next side) of the sites, where known. */
+  readonly places: readonly SourceLocation[];
 }
 
 /** Different lines that make it certain that a unit has its own line numbers as constants. */
 const WITNESSES = 3;
+/** Instructions between an argument and its call. */
+const REACH = 16;
+/** Lines that a statement may have. */
+const LONGEST_STATEMENT = 40;
 
 /** Whether the proofs of a unit together show that the constants are line numbers. */
 export function isEnough(proofs: Iterable<LineProof>): boolean {
@@ -65,81 +46,101 @@ export function isEnough(proofs: Iterable<LineProof>): boolean {
   return lines.size >= WITNESSES;
 }
 
-/** Instructions between an argument and its call. */
-const REACH = 16;
-const CALL = /^(call|bl|blr|jmp|b)$/;
-
-interface Numbers {
-  readonly base: number;
-  readonly next: number;
+/** Looks for a proof; undefined where the function differs in anything else. */
+export function proveLineOnly(
+  base: Side,
+  next: Side,
+  baseBody: Body,
+  nextBody: Body,
+  code: CodeComparer,
+  edits: SourceEdits | undefined,
+): LineProof | undefined {
+  const from = base.object.dwarf.present ? base.scanOf(baseBody) : undefined;
+  const to = next.object.dwarf.present ? next.scanOf(nextBody) : undefined;
+  const sites = from && to ? code.immediateSites(baseBody, nextBody) : undefined;
+  if (!from || !to || !sites || sites.length === 0) return undefined;
+  const baseLines = base.object.dwarf.linesOf(baseBody.section);
+  const nextLines = next.object.dwarf.linesOf(nextBody.section);
+  const shifts = lineShifts(baseLines, baseBody, nextLines, nextBody, edits);
+  if (!shifts) return undefined;
+  const proof: Proof = { base, next, baseBody, nextBody, from, to, baseLines, nextLines, shifts, edits };
+  const lines = new Set<number>();
+  const places: SourceLocation[] = [];
+  let complete = true;
+  for (const site of sites) {
+    const named = namesItsPlace(proof, site, [...shifts.byFile.keys()]);
+    if (!isOwnLine(proof, site) && !(named && movesWithLines(proof, site))) return undefined;
+    if (!named && !edits) complete = false;
+    lines.add(site.base);
+    const offset = nextBody.start + to.scan.start[site.nextIndex]!;
+    for (const at of [locationAt(nextLines, offset), callsAt(next.object, nextBody.section, offset)[0]?.call]) {
+      if (at) places.push({ file: at.file, line: at.line });
+    }
+  }
+  return { lines, complete, places };
 }
 
-/** The one number that two rows differ in; undefined where they differ in anything else. */
-export function differingNumber(base: AsmRow, next: AsmRow): Numbers | undefined {
-  if (base.mnemonic !== next.mnemonic || base.operands === next.operands) return undefined;
-  const left = splitImmediate(base.operands);
-  const right = splitImmediate(next.operands);
-  if (!left || !right || left.rest !== right.rest) return undefined;
-  return { base: left.value, next: right.value };
+interface Proof {
+  readonly base: Side;
+  readonly next: Side;
+  readonly baseBody: Body;
+  readonly nextBody: Body;
+  readonly from: BodyScan;
+  readonly to: BodyScan;
+  readonly baseLines: readonly LineRow[];
+  readonly nextLines: readonly LineRow[];
+  readonly shifts: Shifts;
+  readonly edits: SourceEdits | undefined;
 }
 
-/** The immediate of an instruction: its last operand, outside of any memory operand. */
-function splitImmediate(operands: string): { rest: string; value: number } | undefined {
-  const match = /^(.*(?:, |^))#?(-?)(0x[0-9a-f]+|\d+)$/.exec(operands);
-  if (!match) return undefined;
-  const value = Number(match[3]);
-  return { rest: match[1]!, value: match[2] === '-' ? -value : value };
+function isCall(scanned: BodyScan, index: number): boolean {
+  const kind = scanned.scan.kind[index]!;
+  return kind === KIND.call || kind === KIND.indirectCall || kind === KIND.jump || kind === KIND.indirectJump;
 }
 
 /** The immediate is the line of its statement on both sides. */
-function isOwnLine(aligned: readonly AlignedRow[], index: number, numbers: Numbers): boolean {
+function isOwnLine(proof: Proof, site: Site): boolean {
   // An argument stands under its own statement's line, or under none of its own before the call that carries it.
-  for (let i = index; i < aligned.length && i < index + REACH; i++) {
-    const from = aligned[i]!.base;
-    const to = aligned[i]!.next;
-    if (!from || !to) return false;
-    const call = CALL.test(from.mnemonic);
-    if ((i === index || call) && isAt(from, to, numbers)) return true;
+  let i = site.baseIndex;
+  let j = site.nextIndex;
+  for (let step = 0; step < REACH && i < proof.from.scan.count && j < proof.to.scan.count; step++, i++, j++) {
+    const call = isCall(proof.from, i);
+    if ((step === 0 || call) && isAt(proof, site, i, j)) return true;
     if (call) return false;
   }
   return false;
 }
 
-/** Lines that a statement may have. */
-const LONGEST_STATEMENT = 40;
+/** The numbers are the lines of the two instructions, or of the same inlined call around them. */
+function isAt(proof: Proof, site: Site, i: number, j: number): boolean {
+  const matches = (b: SourceLocation | undefined, n: SourceLocation | undefined) =>
+    b?.line === site.base && n?.line === site.next && baseName(b.file) === baseName(n.file);
+  const baseAt = proof.baseBody.start + proof.from.scan.start[i]!;
+  const nextAt = proof.nextBody.start + proof.to.scan.start[j]!;
+  if (matches(locationAt(proof.baseLines, baseAt), locationAt(proof.nextLines, nextAt))) return true;
+  const before = callsAt(proof.base.object, proof.baseBody.section, baseAt);
+  const after = callsAt(proof.next.object, proof.nextBody.section, nextAt);
+  return before.some((call, depth) => call.name === after[depth]?.name && matches(call.call, after[depth]?.call));
+}
 
 /**
  * The number moves as the lines of its file do: as the edits say, or by the one shift of all lines of that file in the function. Where
  * the statement has a line, the number is not far behind it.
  */
-function movesWithLines(
-  aligned: readonly AlignedRow[],
-  index: number,
-  numbers: Numbers,
-  shifts: Shifts,
-  edits: SourceEdits | undefined,
-): boolean {
-  const { base, next } = aligned[index]!;
-  const from = base!.source;
-  const to = next!.source;
+function movesWithLines(proof: Proof, site: Site): boolean {
+  const { edits, shifts } = proof;
+  const from = locationAt(proof.baseLines, proof.baseBody.start + proof.from.scan.start[site.baseIndex]!);
+  const to = locationAt(proof.nextLines, proof.nextBody.start + proof.to.scan.start[site.nextIndex]!);
   if (from && to) {
-    const behind = numbers.base - from.line;
-    if (behind < 0 || behind > LONGEST_STATEMENT || numbers.next - to.line !== behind) return false;
-    return !edits || mapLine(hunksOf(edits, from.file), numbers.base) === numbers.next;
+    const behind = site.base - from.line;
+    if (behind < 0 || behind > LONGEST_STATEMENT || site.next - to.line !== behind) return false;
+    return !edits || mapLine(hunksOf(edits, from.file), site.base) === site.next;
   }
   if (from || to) return false;
-  if (edits) return [...shifts.paths].some((path) => mapLine(hunksOf(edits, path), numbers.base) === numbers.next);
+  if (edits) return [...shifts.paths].some((path) => mapLine(hunksOf(edits, path), site.base) === site.next);
   // The file that the call names; all of its lines in this function moved alike.
-  const moved = [...shifts.byFile].filter(([file]) => namesItsPlace(aligned, index, [file])).map(([, all]) => all);
-  return moved.length === 1 && moved[0]!.size === 1 && moved[0]!.has(numbers.next - numbers.base);
-}
-
-/** The numbers are the lines of the rows, or of the same inlined call around them. */
-function isAt(from: AsmRow, to: AsmRow, numbers: Numbers): boolean {
-  const matches = (b: SourceLocation | undefined, n: SourceLocation | undefined) =>
-    b?.line === numbers.base && n?.line === numbers.next && baseName(b.file) === baseName(n.file);
-  if (matches(from.source, to.source)) return true;
-  return (from.inlinedAt ?? []).some((at, depth) => matches(at, to.inlinedAt?.[depth]));
+  const moved = [...shifts.byFile].filter(([file]) => namesItsPlace(proof, site, [file])).map(([, all]) => all);
+  return moved.length === 1 && moved[0]!.size === 1 && moved[0]!.has(site.next - site.base);
 }
 
 /** How far the lines of a function moved. */
@@ -151,51 +152,61 @@ interface Shifts {
 }
 
 /**
- * Undefined where a row does not keep file and column, or lines of one function body do not keep their distances (or, with the edits
- * at hand, where they do not explain each line).
+ * Compares the line rows of the two bodies one by one. Undefined where one does not keep file and column, or lines that follow each other
+ * in one file do not keep their distances (or, with the edits at hand, where they do not explain each line).
  */
-function lineShifts(aligned: readonly AlignedRow[], edits: SourceEdits | undefined): Shifts | undefined {
-  const shifts = new Map<string, number>();
+function lineShifts(
+  baseLines: readonly LineRow[],
+  baseBody: Body,
+  nextLines: readonly LineRow[],
+  nextBody: Body,
+  edits: SourceEdits | undefined,
+): Shifts | undefined {
   const byFile = new Map<string, Set<number>>();
   const paths = new Set<string>();
-  for (const { base, next } of aligned) {
-    if (!base || !next || base.inlinedFrom.join() !== next.inlinedFrom.join()) return undefined;
-    const from = base.source;
-    const to = next.source;
-    if (!from || !to) {
-      if (from || to) return undefined;
+  let i = Math.max(0, lastLineAt(baseLines, baseBody.start));
+  let j = Math.max(0, lastLineAt(nextLines, nextBody.start));
+  const baseEnd = baseBody.start + baseBody.size;
+  const nextEnd = nextBody.start + nextBody.size;
+  for (; ; i++, j++) {
+    const from = baseLines[i];
+    const to = nextLines[j];
+    const baseDone = !from || from.offset >= baseEnd;
+    const nextDone = !to || to.offset >= nextEnd;
+    if (baseDone || nextDone) return baseDone && nextDone ? { byFile, paths } : undefined;
+    if (from.line === 0 || to.line === 0) {
+      if (from.line !== to.line) return undefined;
       continue;
     }
-    if (baseName(from.file) !== baseName(to.file) || from.column !== to.column) return undefined;
-    paths.add(from.file);
-    const shift = to.line - from.line;
     const file = baseName(from.file);
-    byFile.set(file, (byFile.get(file) ?? new Set()).add(shift));
-    if (edits) {
-      if (mapLine(hunksOf(edits, from.file), from.line) !== to.line) return undefined;
-      continue;
+    if (file !== baseName(to.file) || from.column !== to.column) return undefined;
+    if (edits && mapLine(hunksOf(edits, from.file), from.line) !== to.line) return undefined;
+    paths.add(from.file);
+    let all = byFile.get(file);
+    if (!all) {
+      all = new Set();
+      byFile.set(file, all);
     }
-    const key = `${file}\0${base.inlinedFrom.at(-1) ?? ''}`;
-    if ((shifts.get(key) ?? shift) !== shift) return undefined;
-    shifts.set(key, shift);
+    all.add(to.line - from.line);
   }
-  return { byFile, paths };
 }
 
-/** The call that an instruction prepares also passes the name of the source file or of the function that it is in. */
-function namesItsPlace(aligned: readonly AlignedRow[], index: number, files: readonly string[]): boolean {
-  const calls = (row: AlignedRow | undefined) => row?.next !== undefined && CALL.test(row.next.mnemonic);
-  let first = index;
-  while (first > 0 && index - first < REACH && !calls(aligned[first - 1])) first--;
-  let last = index;
-  while (last + 1 < aligned.length && last - index < REACH && !calls(aligned[last])) last++;
-  for (const { next } of aligned.slice(first, last + 1)) {
-    for (const reference of next?.references ?? []) {
-      if (reference.kind !== 'string') continue;
-      const text = reference.name.slice(1, -1);
-      if (files.some((file) => text === file || text.endsWith(`/${file}`))) return true;
-      if (reference.isFunctionName) return true;
-    }
+/** The call that an instruction prepares also passes the name of one of these files, or of the function that it is in. */
+function namesItsPlace(proof: Proof, site: Site, files: readonly string[]): boolean {
+  const { next, nextBody, to } = proof;
+  const { scan } = to;
+  let first = site.nextIndex;
+  while (first > 0 && site.nextIndex - first < REACH && !isCall(to, first - 1)) first--;
+  let last = site.nextIndex;
+  while (last + 1 < scan.count && last - site.nextIndex < REACH && !isCall(to, last)) last++;
+  const start = nextBody.start + scan.start[first]!;
+  const end = nextBody.start + scan.start[last]! + scan.size[last]!;
+  for (const relocation of relocationsIn(next.elf.relocationsOf(nextBody.section), start, end)) {
+    const bias = codeBias(next.elf.machine, scan, relocation.offset - nextBody.start, relocation.type);
+    const reference = describeTarget(next.object, relocationTarget(next.places, relocation, bias));
+    if (reference.kind !== 'string') continue;
+    const text = reference.name.slice(1, -1);
+    if (reference.isFunctionName || files.some((file) => text === file || text.endsWith(`/${file}`))) return true;
   }
   return false;
 }

@@ -1,5 +1,5 @@
-import { functionAt } from '../asm/listing.ts';
 import type { Body } from '../asm/places.ts';
+import { functionAt } from '../asm/source.ts';
 import { relocationTarget } from '../asm/targets.ts';
 import type { DwarfFunction, SourceLocation, TypeRef } from '../dwarf/types.ts';
 import { differences } from './differences.ts';
