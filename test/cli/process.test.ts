@@ -97,6 +97,23 @@ describe('build, apply, status, revert', () => {
     assert.ok(!existsSync(blocked));
   });
 
+  it('status lists every process that runs the executable; applying asks for one of them', async () => {
+    const second = spawn(join(workspace.folder, 'build/ticker'), ['0'], { stdio: 'ignore' });
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const { status, out } = await livepatch('status', '--target', 'ticker', '--json');
+      assert.equal(status, 0);
+      const pids = JSON.parse(out).targets.map((target: { pid: number }) => target.pid);
+      assert.deepEqual(pids.sort(), [ticker.pid, second.pid].sort());
+      const revert = await livepatch('revert', '--target', 'ticker');
+      assert.equal(revert.status, 1);
+      assert.match(revert.err, new RegExp(String(second.pid)));
+    } finally {
+      second.kill('SIGKILL');
+      await once(second, 'exit');
+    }
+  });
+
   it('says which targets there are, and refuses what is no payload or no process', async () => {
     const unknown = await livepatch('status', '--target', 'nobody');
     assert.equal(unknown.status, 2);

@@ -1,6 +1,7 @@
-import { type Command, exitStatus, flag } from './command.ts';
+import type { TargetStatus } from '../targets/types.ts';
+import { type CliContext, type Command, exitStatus, flag } from './command.ts';
 import { jsonSchema, jsonText } from './report.ts';
-import { openTarget, targetOptions } from './target.ts';
+import { openTargets, targetOptions } from './target.ts';
 import { count, painter, printable, table } from './text.ts';
 
 export const command: Command = {
@@ -11,39 +12,39 @@ export const command: Command = {
   options: { ...targetOptions, json: { type: 'boolean', help: 'print JSON (docs/json.md)' } },
   examples: [{ line: 'livepatch status --target ticker --json', what: 'for scripts' }],
   async run(values, _positionals, context) {
-    const target = await openTarget(values, context);
-    const status = await target.status();
-    const known = status.alive && status.message === undefined;
-    if (flag(values, 'json')) {
-      context.out(jsonText({ schema: jsonSchema, target: target.name, ...status }));
-      return known ? exitStatus.fine : exitStatus.couldNot;
-    }
-    const paint = painter(context.colour);
-    if (!status.alive) {
-      context.err(`${printable(target.name)}: ${printable(status.message ?? 'does not run')}\n`);
-      return exitStatus.couldNot;
-    }
-    context.out(
-      `${paint.bold(printable(target.name))}: process ${status.pid}${status.command ? `, ${printable(status.command)}` : ''}\n`,
+    const targets = await openTargets(values, context);
+    const states = await Promise.all(
+      targets.map(async (target) => ({ target: target.name, ...(await target.status()) })),
     );
-    if (status.message !== undefined) context.err(`${printable(status.message)}\n`);
-    if (status.patches.length === 0 && known) context.out('No patch is applied.\n');
-    for (const patch of status.patches) {
-      const state =
-        patch.state === 'applied'
-          ? paint.green(patch.state)
-          : patch.state === 'interrupted'
-            ? paint.red(patch.state)
-            : patch.state;
-      context.out(
-        `${patch.order + 1}. ${paint.bold(printable(patch.id))} ${state}, ${count(patch.functions.length, 'function')}, ${patch.appliedAt}${patch.description ? `: ${printable(patch.description)}` : ''}\n`,
-      );
-      const rows = patch.functions.map((item) => [
-        printable(item.name),
-        item.redirected ? `${item.oldAddress} → ${item.newAddress}` : `${item.oldAddress}, old code`,
-      ]);
-      for (const line of table(rows)) context.out(`   ${line}\n`);
-    }
+    const known = states.every((state) => state.alive && state.message === undefined);
+    if (flag(values, 'json')) {
+      const [only] = states;
+      context.out(jsonText({ schema: jsonSchema, ...(states.length === 1 ? only : { targets: states }) }));
+    } else for (const state of states) print(state, context);
     return known ? exitStatus.fine : exitStatus.couldNot;
   },
 };
+
+/** One target's state for a person. */
+function print(state: TargetStatus & { readonly target: string }, context: CliContext): void {
+  const paint = painter(context.colour);
+  const name = printable(state.target);
+  if (!state.alive) {
+    context.err(`${name}: ${printable(state.message ?? 'does not run')}\n`);
+    return;
+  }
+  context.out(`${paint.bold(name)}: process ${state.pid}${state.command ? `, ${printable(state.command)}` : ''}\n`);
+  if (state.message !== undefined) context.err(`${printable(state.message)}\n`);
+  else if (state.patches.length === 0) context.out('No patch is applied.\n');
+  const colours = { applied: paint.green, reverted: paint.dim, interrupted: paint.red } as const;
+  for (const patch of state.patches) {
+    const what = `${colours[patch.state](patch.state)}, ${count(patch.functions.length, 'function')}, ${patch.appliedAt}`;
+    const description = patch.description ? `: ${printable(patch.description)}` : '';
+    context.out(`${patch.order + 1}. ${paint.bold(printable(patch.id))} ${what}${description}\n`);
+    const rows = patch.functions.map((item) => [
+      printable(item.name),
+      item.redirected ? `${item.oldAddress} → ${item.newAddress}` : `${item.oldAddress}, old code`,
+    ]);
+    for (const line of table(rows)) context.out(`   ${line}\n`);
+  }
+}

@@ -1,3 +1,4 @@
+import type { Config, TargetConfig } from '../shell/types.ts';
 import { createProcessTarget } from '../targets/process.ts';
 import type { Target, TargetEvent } from '../targets/types.ts';
 import {
@@ -22,12 +23,31 @@ export const targetOptions = {
 
 /** The target that `--pid` or `--target` names; without either the only one of livepatch.json. */
 export async function openTarget(values: OptionValues, context: CliContext): Promise<Target> {
+  const found = await find(values, context);
+  if (found.kind === 'pid') return found.target;
+  const { resolveTarget } = await import('../patch.ts');
+  return resolveTarget(found.entry, found.config);
+}
+
+/** The same for looking only: one target for each process, where several run the executable. */
+export async function openTargets(values: OptionValues, context: CliContext): Promise<Target[]> {
+  const found = await find(values, context);
+  if (found.kind === 'pid') return [found.target];
+  const { targetsOf } = await import('../patch.ts');
+  return targetsOf({ ...found.config, targets: [found.entry] });
+}
+
+type Found =
+  | { readonly kind: 'pid'; readonly target: Target }
+  | { readonly kind: 'entry'; readonly entry: TargetConfig; readonly config: Config };
+
+async function find(values: OptionValues, context: CliContext): Promise<Found> {
   const pid = text(values, 'pid');
   const name = text(values, 'target');
   if (pid !== undefined && name !== undefined) throw new UsageError('Give --pid or --target, not both.');
   if (pid !== undefined) {
     if (!/^[1-9]\d{0,9}$/.test(pid)) throw new UsageError(`--pid takes a process id, not '${pid}'.`);
-    return createProcessTarget({ name: `pid ${pid}`, pid: Number(pid) });
+    return { kind: 'pid', target: createProcessTarget({ name: `pid ${pid}`, pid: Number(pid) }) };
   }
   const { config, problems } = await openConfig({ cwd: context.cwd, build: undefined, base: undefined });
   for (const problem of problems) context.err(`livepatch: ${problem}\n`);
@@ -37,8 +57,7 @@ export async function openTarget(values: OptionValues, context: CliContext): Pro
     throw new UsageError(`Which target? Give --pid N or --target NAME.${known}`);
   const target = name === undefined ? config.targets[0] : config.targets.find((candidate) => candidate.name === name);
   if (!target) throw new CannotError(`There is no target '${name}'.${known}`);
-  const { resolveTarget } = await import('../patch.ts');
-  return resolveTarget(target, config);
+  return { kind: 'entry', entry: target, config };
 }
 
 /** Exit status of what happened. */
