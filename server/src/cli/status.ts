@@ -36,7 +36,7 @@ function print(state: TargetStatus & { readonly target: string }, context: CliCo
   context.out(`${paint.bold(name)}: process ${state.pid}${state.command ? `, ${printable(state.command)}` : ''}\n`);
   if (state.message !== undefined) context.err(`${printable(state.message)}\n`);
   else if (state.patches.length === 0) context.out('No patch is applied.\n');
-  const colours = { applied: paint.green, reverted: paint.dim, interrupted: paint.red } as const;
+  const colours = { applied: paint.green, checked: paint.blue, reverted: paint.dim, interrupted: paint.red } as const;
   for (const patch of state.patches) {
     const what = `${colours[patch.state](patch.state)}, ${count(patch.functions.length, 'function')}, ${patch.appliedAt}`;
     const description = patch.description ? `: ${printable(patch.description)}` : '';

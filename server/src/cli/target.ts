@@ -33,8 +33,9 @@ export async function openTarget(values: OptionValues, context: CliContext): Pro
 export async function openTargets(values: OptionValues, context: CliContext): Promise<Target[]> {
   const found = await find(values, context);
   if (found.kind === 'pid') return [found.target];
-  const { targetsOf } = await import('../patch.ts');
-  return targetsOf({ ...found.config, targets: [found.entry] });
+  const { resolveTarget, targetsOf } = await import('../patch.ts');
+  const targets = targetsOf({ ...found.config, targets: [found.entry] });
+  return targets.length > 0 ? targets : [resolveTarget(found.entry, found.config)];
 }
 
 type Found =
