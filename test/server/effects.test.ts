@@ -220,6 +220,15 @@ test('the mirror follows the tree: new, deleted, replaced files, links, folders 
     rmSync(project.path('dirlink'));
     symlinkSync('fresh', project.path('dirlink'));
     await check({ ...original, './fresh/dir/y.h': 'y' });
+    project.git('checkout', '-q', '.');
+    project.write('untracked.h', 'u');
+    symlinkSync('untracked.h', project.path('becomes.h'));
+    await check({ ...original, './fresh/dir/y.h': 'y', './untracked.h': 'u', './becomes.h': 'u' });
+    rmSync(project.path('becomes.h'));
+    project.write('becomes.h', 'plain');
+    project.write('node_modules/nan/nan.h', 'n');
+    const more = { './untracked.h': 'u', './becomes.h': 'plain', './node_modules/nan/nan.h': 'n' };
+    await check({ ...original, './fresh/dir/y.h': 'y', ...more });
   } finally {
     project.remove();
   }

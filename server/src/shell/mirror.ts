@@ -7,7 +7,9 @@ import type { PathMap } from './commandLine.ts';
 export type Replacement = { readonly content: Uint8Array } | { readonly link: string } | 'absent';
 
 /** Folders that no compiler reads and that change all the time. */
-const SKIPPED = new Set(['.git', '.hg', '.svn', 'node_modules']);
+const SKIPPED = new Set(['.git', '.hg', '.svn']);
+/** Folders that are large and that nobody edits: one link. */
+const LINKED = new Set(['node_modules']);
 
 /** Most folders that one mirror may hold: a home folder under version control must not be copied by accident. */
 const MAX_FOLDERS = 100_000;
@@ -35,6 +37,8 @@ export class Mirror implements PathMap {
   /** Other spellings (through symbolic links) of mirrored folders, with the mirror's own link for each. */
   private readonly aliases: { spelling: string; mirror: string }[] = [];
   private replacements = new Map<string, Replacement>();
+  /** Links of the user's tree that were copied: what stands there may become a plain file. */
+  private readonly copied = new Set<string>();
   private synced = false;
   private working: Promise<void> = Promise.resolve();
 
@@ -177,6 +181,7 @@ export class Mirror implements PathMap {
     ]);
     const there = new Map(present.map((entry) => [entry.name, entry]));
     const folders: string[] = [];
+    const links: Promise<void>[] = [];
     for (const entry of wanted) {
       const path = join(folder, entry.name);
       const old = there.get(entry.name);
@@ -185,21 +190,24 @@ export class Mirror implements PathMap {
       if (entry.isDirectory()) {
         if (SKIPPED.has(entry.name) || isWithin(path, this.top)) continue;
         if (
-          !this.wholes.some((tree) => isWithin(path, tree) || isWithin(tree, path)) &&
-          !this.descend(path) &&
-          !this.holdsReplacement(path)
+          !this.holdsReplacement(path) &&
+          (LINKED.has(entry.name) ||
+            (!this.wholes.some((tree) => isWithin(path, tree) || isWithin(tree, path)) && !this.descend(path)))
         ) {
-          await this.putLink(join(place, entry.name), path, old);
+          links.push(this.putLink(join(place, entry.name), path, old));
           continue;
         }
         if (old && !old.isDirectory()) await rm(join(place, entry.name), { force: true });
         folders.push(path);
       } else if (entry.isSymbolicLink()) {
-        await this.putLink(join(place, entry.name), await this.linkText(path), old);
-      } else if (entry.isFile() && !old?.isSymbolicLink()) {
-        await this.putLink(join(place, entry.name), path, old);
+        links.push(this.linkText(path).then((text) => this.putLink(join(place, entry.name), text, old)));
+        this.copied.add(path);
+      } else if (entry.isFile() && (!old?.isSymbolicLink() || this.copied.has(path))) {
+        links.push(this.putLink(join(place, entry.name), path, old));
+        this.copied.delete(path);
       }
     }
+    await Promise.all(links);
     for (const [name, entry] of there) {
       const path = join(folder, name);
       const kept = this.replacements.get(path);
