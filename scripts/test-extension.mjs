@@ -45,7 +45,7 @@ async function bundleSuites(home) {
 
 /** The extension built from source, in a folder of its own: other builds in the working copy do not disturb it. */
 async function buildExtension(folder) {
-  await buildInto(folder).catch((error) => console.log(`TEMPORARY: ${error.message.split('\n')[0]}`));
+  await buildInto(folder);
   for (const name of ['package.json', 'package.nls.json', 'media', 'syntaxes', 'docs'])
     cpSync(join(repository, name), join(folder, name), { recursive: true });
 }

@@ -196,7 +196,8 @@ class Tree implements TreeDataProvider<Node> {
       target.name,
       target.patches.length > 0 ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.None,
     );
-    item.id = `target ${target.name}`;
+    // The view keeps an item collapsed that had no children: one with patches is another item.
+    item.id = `target ${target.name}${target.patches.length > 0 ? ' patched' : ''}`;
     item.contextValue = applied.length > 0 ? items.targetPatched : items.target;
     const where = target.pid === undefined ? '' : ` (process ${target.pid})`;
     item.description = target.alive

@@ -194,7 +194,8 @@ export class Page {
         return last.find((text) => pattern.test(text));
       },
       milliseconds,
-    ).catch((error: Error) => {
+    ).catch(async (error: Error) => {
+      await this.shot('failed');
       throw new Error(`${error.message}\n${last.join('\n').slice(0, 2000)}`);
     });
   }
