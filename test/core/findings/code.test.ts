@@ -41,6 +41,19 @@ int main(int argc, char **argv) { (void)argv; return run(argc + 1) + 1; }
 `,
 });
 
+hazard('init-code-changed: near miss, functions whose names begin like an init section', {
+  base: `
+extern int rnd(int);
+int init(int x) { return rnd(x) + 1; }
+int init_things(int x) { return rnd(x) + 2; }
+`,
+  next: `
+extern int rnd(int);
+int init(int x) { return rnd(x) + 3; }
+int init_things(int x) { return rnd(x) + 4; }
+`,
+});
+
 const tiny = {
   base: `
 int one(void) { return 0; }
@@ -122,6 +135,10 @@ hazard('inline-widened: an edited function in its callers', {
     assert.equal(findings[0]?.related.length, 2);
     assert.match(findings[0]!.message, /clamp\(\) reaches first and second/);
   },
+});
+hazard('inline-widened: near miss, a copy moves with the edit of the function around it', {
+  base: widened(100, ''),
+  next: widened(100, '').replace('put(clamp(x) + 1)', 'put(x); put(clamp(x + 9) * 3)'),
 });
 hazard('inline-widened: near miss, the edited function is not inlined', {
   base: widened(100, '').replace('inline __attribute__((always_inline))', '__attribute__((noinline))'),

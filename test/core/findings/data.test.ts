@@ -291,6 +291,17 @@ int size(void) { return hits++; }
 `,
 });
 
+hazard('percpu-changed: near miss, a variable whose name begins so', {
+  base: `
+int size(void) { return 1; }
+`,
+  next: `
+int percpu_hits;
+//^^^ new-global note
+int size(void) { return percpu_hits++; }
+`,
+});
+
 hazard('new-global: a variable, not a constant, and not one that another unit defines', {
   base: `
 int size(void) { return 1; }

@@ -40,3 +40,22 @@ int valid(int s) { return s >= 0 && s < STATE_MAX; }
 int valid(int s) { return s >= 0 && s < STATE_MAX; }
 `,
 });
+
+hazard('near miss: a nameless constant that nothing stores, and nameless states that may be in an int', {
+  base: `
+enum { LIMIT = 10 };
+enum { IDLE, BUSY, STOPPED };
+extern int state;
+int over(int x) { return x > LIMIT ? 100 : x * 7; }
+int busy(void) { return state == BUSY ? 5 : 17; }
+`,
+  next: `
+enum { LIMIT = 20 };
+//^^^ enum-value-changed review
+enum { IDLE, WAITING, BUSY, STOPPED };
+//^^^ enum-value-changed blocker
+extern int state;
+int over(int x) { return x > LIMIT ? 100 : x * 7; }
+int busy(void) { return state == BUSY ? 5 : 17; }
+`,
+});

@@ -7,7 +7,8 @@ import { judgeLayout } from './types-of-change.ts';
 /** Which rule speaks of a changed data object: the most telling one, so that each has one finding. */
 export type DataVerdict = 'tls' | 'percpu' | 'init' | 'type' | 'size' | 'section' | 'contents' | 'align' | 'none';
 
-const percpu = /^\.(data|bss)\.+percpu|^\.bss\.percpu/;
+// `-fdata-sections` makes `.bss.NAME`, so a name alone says nothing: only the forms that Linux (two dots) and Xen use.
+const percpu = /^\.(data|bss)\.\.percpu|^\.(data|bss)\.percpu(\.(page_aligned|read_mostly|shared_aligned))?$/;
 const initData = /^\.init\.(data|rodata|bss)/;
 
 export const isPercpu = (data: DataChange): boolean =>

@@ -52,7 +52,15 @@ function judge(type: TypeChange, holder: string): Finding[] {
   ];
 }
 
-/** No variable, member or parameter has the type (its enumerators are mere constants), or only automatic variables of the patch have. */
+/**
+ * No stored value is to be expected: only automatic variables of the patch have the type; or nothing has it, it has no name, and its enumerators are not
+ * numbered one after the other as states and kinds are (these are often kept in an int), but are constants of their own.
+ */
 const unstored = (type: TypeChange): boolean =>
   type.confined ||
-  (type.base?.name === '' && type.outlivesBy.every((evidence) => evidence.startsWith('no variable of it')));
+  (type.base?.name === '' &&
+    type.outlivesBy.every((evidence) => evidence.startsWith('no variable of it')) &&
+    !numbered(type.base.enumerators.map(({ value }) => value)));
+
+const numbered = (values: readonly bigint[]): boolean =>
+  values.length > 1 && values.every((value, i) => i === 0 || value === values[i - 1]! + 1n);

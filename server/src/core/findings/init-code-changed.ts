@@ -4,8 +4,11 @@ import { running } from './layout-finding.ts';
 import { finding, isGenerated, leaveOut, replacedFunctions, sectionName } from './support.ts';
 import type { Hazard, HazardInput } from './types.ts';
 
-/** Sections whose code is freed after start-up, or only run then. `.text.startup` is not one: gcc puts main there. */
-const initSection = /^\.init$|^\.init\.text|\.text\.init|^\.(dev|mem|cpu)init\.text|^\.text\.(__)?init\b/;
+/**
+ * Sections whose code is freed after start-up, or only run then. `.text.*` is none of them: `-ffunction-sections` names it after the function
+ * (`.text.initThings`), and gcc puts main into `.text.startup`.
+ */
+const initSection = /^\.init$|^\.(init|devinit|meminit|cpuinit)\.text/;
 const initArray = /^\.(preinit_array|init_array|ctors)/;
 
 /** `init-code-changed`: the function has run already, or its memory is gone. */
