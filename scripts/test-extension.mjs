@@ -57,6 +57,7 @@ async function runOnce({ name, folder, files, suites, development, extensions, e
     'window.dialogStyle': 'custom',
     'workbench.colorTheme': 'Default Dark Modern',
     'workbench.secondarySideBar.defaultVisibility': 'hidden',
+    'files.autoSave': 'off',
     'editor.minimap.enabled': false,
     'editor.fontFamily': 'DejaVu Sans Mono',
     'github.gitAuthentication': false,
