@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ static void repair(const struct plan *plan) {
   for (int attempt = 0; attempt < 200; attempt++) {
     struct stop stop = {0};
     enum stop_result result = stop_seize(&stop, &process);
-    if (result == STOP_OK) result = stop_all(&stop, 50000000u);
+    if (result == STOP_OK) result = stop_all(&stop, now_ns() + 50000000u);
     if (result == STOP_OK) put_back(&process, plan);
     stop_release(&stop);
     stop_free(&stop);
@@ -59,12 +60,16 @@ bool guardian_start(struct plan *plan) {
   }
   close(ends[1]);
   setsid();
+  /* Whoever kills all programs of the helper's name is not to kill this one. */
+  prctl(PR_SET_NAME, "livepatch-guard");
+  raise_self();
   /* The caller must see the end of the helper's output when the helper ends, not when the guardian does. */
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int standard = 0; standard < 3; standard++) dup2(null, standard);
   char byte;
   while (read(ends[0], &byte, 1) > 0) {
   }
+  lower_all(&plan->raised);
   if (plan->phase == PHASE_ANNOUNCED || plan->phase == PHASE_WRITING) repair(plan);
   if (plan->phase == PHASE_WRITTEN) {
     struct process process;

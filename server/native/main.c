@@ -2,13 +2,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -74,7 +72,8 @@ static void clear_switch(void) {
   request.first_wait_ns = 1000000u;
   request.last_wait_ns = 1000000000u;
   request.limit_ns = 15000000000u;
-  request.budget_ns = 4000000u;
+  request.budget_ns = 3000000u;
+  request.raise = true;
 }
 
 static void do_open(char *rest) {
@@ -257,6 +256,7 @@ static void do_option(char *rest) {
   else if (!strcmp(name, "first-wait-us")) request.first_wait_ns = value * 1000;
   else if (!strcmp(name, "last-wait-us")) request.last_wait_ns = value * 1000;
   else if (!strcmp(name, "limit-ms")) request.limit_ns = value * 1000000;
+  else if (!strcmp(name, "raise")) request.raise = value != 0;
   else if (!strcmp(name, "budget-us")) request.budget_ns = value * 1000;
   else return fail("request", 0);
   good();
@@ -304,6 +304,9 @@ static void run(char *line) {
     do_map(rest);
   } else if (!strcmp(name, "unmap")) {
     do_unmap(rest);
+  } else if (!strcmp(name, "lower")) {
+    lower_forgotten(&process);
+    good();
   } else if (!strcmp(name, "call")) {
     do_call(rest);
   } else if (!strcmp(name, "range")) {
@@ -333,10 +336,6 @@ int main(void) {
   request.plan->journals = guardian_allocate(JOURNALS_MAX * sizeof(struct journal));
   if (!request.plan->pokes || !request.plan->journals || !guardian_start(request.plan)) return 2;
   clear_switch();
-  /* The program stands still while we work: where we may, nobody goes before us. */
-  setpriority(PRIO_PROCESS, 0, -20);
-  const struct sched_param first = {.sched_priority = 1};
-  sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
   mlockall(MCL_CURRENT);
   static char output[1 << 16];
   setvbuf(stdout, output, _IOFBF, sizeof output);

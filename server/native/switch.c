@@ -15,6 +15,7 @@
 enum outcome { DONE, BUSY, SLOW, SHARED, DIFFERS, WRITE_FAILED, GONE, DENIED, TRACED };
 
 #define FINDINGS_MAX 16
+#define SHORT_WAIT_NS 10000000ull
 
 struct attempt {
   struct finding findings[FINDINGS_MAX];
@@ -24,6 +25,7 @@ struct attempt {
   uint8_t bytes[BYTES_MAX];
   uint32_t size;
   uint64_t stop_ns;
+  bool stuck;        /* a thread waits inside of a range */
 };
 
 bool cancelled(void) {
@@ -71,33 +73,80 @@ static bool write_all(const struct process *process, struct plan *plan) {
   return write_journals(process, plan, 2);
 }
 
-static enum outcome look_and_write(struct process *process, struct switch_request *request, struct stop *stop, bool unwind,
-                                   struct attempt *attempt) {
+/* In a system call, and not on its way out of it by itself: it will not leave its frames soon. */
+static bool waits(const struct thread *thread) { return (long long)thread->regs.orig_rax >= 0; }
+
+/*
+ * Looks at the threads that were not found clean yet. `hot` counts those that may be clean soon when they run on, `stuck`
+ * those that are proven to wait inside.
+ */
+static void look(struct process *process, const struct switch_request *request, struct stop *stop, unsigned round, bool last,
+                 struct attempt *attempt, size_t *hot, size_t *stuck) {
+  *hot = *stuck = 0;
+  attempt->finding_count = 0;
   for (size_t i = 0; i < stop->count; i++) {
-    const struct thread *thread = &stop->threads[i];
-    if (thread->gone) continue;
-    if (!stacks_check(process, thread, request->ranges, request->range_count, unwind,
-                      &attempt->findings[attempt->finding_count]))
+    struct thread *thread = &stop->threads[i];
+    if (thread->gone || thread->clean) continue;
+    struct finding *finding = &attempt->findings[attempt->finding_count];
+    /* Unwinding takes longer than a scan: it is for threads that stand still, and for garbage that does not go away. */
+    bool unwind = last || waits(thread) || round >= 4;
+    if (!stacks_check(process, thread, request->ranges, request->range_count, unwind, finding)) {
+      thread->clean = true;
       continue;
-    if (++attempt->finding_count == FINDINGS_MAX || !unwind) break;
+    }
+    if (waits(thread)) (*stuck)++;
+    else (*hot)++;
+    if (attempt->finding_count + 1 < FINDINGS_MAX) attempt->finding_count++;
   }
-  if (attempt->finding_count > 0) return BUSY;
+}
+
+/*
+ * All threads are stopped. Those that are outside of the ranges stay so; the others are let run for moments, one after the
+ * other caught outside. Looking at all threads at random moments instead would hardly ever find all of them outside in a
+ * program whose threads are mostly in the patched function.
+ */
+static enum outcome gather(struct process *process, struct switch_request *request, struct stop *stop, uint64_t deadline,
+                           bool last, struct attempt *attempt) {
+  uint64_t run_ns = 10000;
+  for (unsigned round = 0;; round++) {
+    size_t hot, stuck;
+    look(process, request, stop, round, false, attempt, &hot, &stuck);
+    if (hot + stuck == 0) break;
+    if (stuck > 0 || now_ns() + run_ns >= deadline) {
+      if (last) look(process, request, stop, round, true, attempt, &hot, &stuck);
+      if (hot + stuck == 0) break;
+      attempt->stuck = stuck > 0;
+      return BUSY;
+    }
+    for (size_t i = 0; i < stop->count; i++)
+      if (!stop->threads[i].clean) stop_let_run(&stop->threads[i]);
+    struct timespec run = {0, (long)run_ns};
+    nanosleep(&run, NULL);
+    if (run_ns < 160000) run_ns += run_ns / 2;
+    enum stop_result result = stop_all(stop, deadline);
+    if (result == STOP_TIMEOUT) return SLOW;
+    if (result != STOP_OK) return GONE;
+  }
+  attempt->finding_count = 0;
   if (!verify(process, request->plan, attempt)) return DIFFERS;
   return write_all(process, request->plan) ? DONE : WRITE_FAILED;
 }
 
-static enum outcome attempt_once(struct process *process, struct switch_request *request, bool unwind, uint64_t budget,
+static enum outcome attempt_once(struct process *process, struct switch_request *request, bool last, uint64_t budget,
                                  struct attempt *attempt) {
   memset(attempt, 0, sizeof *attempt);
   attempt->culprit = process_memory_sharer(process->pid);
   if (attempt->culprit) return SHARED;
   if (!process_load_mappings(process)) return GONE;
-  struct stop stop = {0};
+  /* The program stands still while we work: nobody goes before us. */
+  if (request->raise) raise_self();
+  struct stop stop = {.raised = request->raise ? &request->plan->raised : NULL};
   enum stop_result stopped = stop_seize(&stop, process);
-  if (stopped == STOP_OK) stopped = stop_all(&stop, budget);
+  uint64_t deadline = now_ns() + budget;
+  if (stopped == STOP_OK) stopped = stop_all(&stop, deadline);
   enum outcome outcome = DONE;
   switch (stopped) {
-    case STOP_OK: outcome = look_and_write(process, request, &stop, unwind, attempt); break;
+    case STOP_OK: outcome = gather(process, request, &stop, deadline, last, attempt); break;
     case STOP_TIMEOUT: outcome = SLOW; break;
     case STOP_GONE: outcome = GONE; break;
     case STOP_DENIED: outcome = DENIED; break;
@@ -105,6 +154,7 @@ static enum outcome attempt_once(struct process *process, struct switch_request 
   }
   attempt->culprit = stop.stubborn;
   stop_release(&stop);
+  lower_self();
   attempt->stop_ns = stop.started ? stop.ended - stop.started : 0;
   stop_free(&stop);
   return outcome;
@@ -142,11 +192,13 @@ void switch_run(struct process *process, struct switch_request *request) {
   if (!write_journals(process, plan, 1)) outcome = GONE;
   while (outcome == BUSY || outcome == SLOW || outcome == SHARED) {
     tries++;
-    /* The first looks are quick ones. The last one always unwinds, so that the answer can name the frames. */
+    /* The last try unwinds everything, so that the answer can name the frames. */
     bool last = tries >= request->tries || now_ns() - began >= request->limit_ns;
     uint64_t budget = request->budget_ns * (tries <= 8 ? 1 : tries <= 16 ? 4 : 16);
-    outcome = attempt_once(process, request, tries > 2 || last, budget, &attempt);
+    outcome = attempt_once(process, request, last, budget, &attempt);
     if (attempt.stop_ns > longest) longest = attempt.stop_ns;
+    /* Not for want of an opportunity, but of a processor: no need to wait long. */
+    if ((outcome == SLOW || (outcome == BUSY && !attempt.stuck)) && wait > SHORT_WAIT_NS) wait = SHORT_WAIT_NS;
     if ((outcome != BUSY && outcome != SLOW && outcome != SHARED) || last) break;
     if ((stopped_asking = cancelled())) break;
     struct timespec pause = {(time_t)(wait / 1000000000u), (long)(wait % 1000000000u)};

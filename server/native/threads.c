@@ -2,10 +2,13 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -80,6 +83,60 @@ static enum stop_result seize_missing(struct stop *stop, size_t *added) {
   }
 }
 
+void raise_self(void) {
+  const struct sched_param above = {.sched_priority = 2};
+  setpriority(PRIO_PROCESS, 0, -20);
+  sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &above);
+}
+
+void lower_self(void) {
+  const struct sched_param none = {0};
+  sched_setscheduler(0, SCHED_OTHER, &none);
+}
+
+/*
+ * A thread stops when it gets a processor, and on a machine with more to do than processors that takes long: the other
+ * threads stand still meanwhile. Ordinary threads are put before all other ordinary ones for the time of the stop.
+ */
+static void raise_all(struct stop *stop) {
+  struct raised *raised = stop->raised;
+  const struct sched_param one = {.sched_priority = 1};
+  for (size_t i = 0; i < stop->count && raised->count < RAISED_MAX; i++) {
+    pid_t tid = stop->threads[i].tid;
+    if (sched_getscheduler(tid) != SCHED_OTHER) continue;
+    raised->tids[raised->count] = tid;
+    raised->count++;
+    if (sched_setscheduler(tid, SCHED_FIFO | SCHED_RESET_ON_FORK, &one) == 0) continue;
+    raised->count--;
+    if (errno == EPERM) return;
+  }
+}
+
+void lower_forgotten(const struct process *process) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/task", process->pid);
+  DIR *folder = opendir(path);
+  if (!folder) return;
+  const struct sched_param none = {0};
+  for (struct dirent *entry; (entry = readdir(folder));) {
+    pid_t tid = (pid_t)atoi(entry->d_name);
+    struct sched_param now;
+    if (tid > 0 && sched_getscheduler(tid) == (SCHED_FIFO | SCHED_RESET_ON_FORK) && sched_getparam(tid, &now) == 0 &&
+        now.sched_priority == 1)
+      sched_setscheduler(tid, SCHED_OTHER, &none);
+  }
+  closedir(folder);
+}
+
+void lower_all(struct raised *raised) {
+  const struct sched_param none = {0};
+  while (raised->count > 0) {
+    pid_t tid = raised->tids[raised->count - 1];
+    if (sched_getscheduler(tid) == (SCHED_FIFO | SCHED_RESET_ON_FORK)) sched_setscheduler(tid, SCHED_OTHER, &none);
+    raised->count--;
+  }
+}
+
 enum stop_result stop_seize(struct stop *stop, const struct process *process) {
   stop->process = process;
   stop->count = 0;
@@ -89,6 +146,7 @@ enum stop_result stop_seize(struct stop *stop, const struct process *process) {
     enum stop_result result = seize_missing(stop, &added);
     if (result != STOP_OK) return result;
   }
+  if (stop->raised) raise_all(stop);
   return stop->count > 0 ? STOP_OK : STOP_GONE;
 }
 
@@ -180,10 +238,9 @@ static enum stop_result wait_until_stopped(struct stop *stop, size_t waiting, ui
   return STOP_OK;
 }
 
-enum stop_result stop_all(struct stop *stop, uint64_t budget_ns) {
+enum stop_result stop_all(struct stop *stop, uint64_t deadline) {
   size_t from = 0;
-  stop->started = now_ns();
-  uint64_t deadline = stop->started + budget_ns;
+  if (!stop->started) stop->started = now_ns();
   for (;;) {
     size_t waiting = 0;
     for (size_t i = from; i < stop->count; i++) {
@@ -205,6 +262,12 @@ enum stop_result stop_all(struct stop *stop, uint64_t budget_ns) {
   for (size_t i = 0; i < stop->count; i++)
     if (!stop->threads[i].gone) return STOP_OK;
   return STOP_GONE;
+}
+
+void stop_let_run(struct thread *thread) {
+  if (thread->gone || !thread->stopped) return;
+  if (ptrace(PTRACE_CONT, thread->tid, 0, (void *)(long)thread->signal) == 0) thread->stopped = false;
+  thread->signal = 0;
 }
 
 /* A thread can only be detached at a stop: one that was seized and not stopped is asked to, and waited for. */
@@ -240,6 +303,7 @@ void release_one(const struct thread *thread) {
 
 void stop_release(struct stop *stop) {
   bool all = true;
+  if (stop->raised) lower_all(stop->raised);
   for (size_t i = 0; i < stop->count; i++) {
     struct thread *thread = &stop->threads[i];
     if (thread->gone) continue;

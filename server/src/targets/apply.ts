@@ -113,6 +113,7 @@ export async function applyPayload(
     id: manifest.id,
     functions: functions.length,
     stopMicroseconds: Math.round(answer.stopNs / 1000),
+    longestStopMicroseconds: Math.round(answer.longestNs / 1000),
     attempts: answer.tries,
   };
 }

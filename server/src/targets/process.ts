@@ -36,6 +36,9 @@ export function createProcessTarget(options: ProcessTargetOptions): Target & { r
     try {
       return await visit(work);
     } catch (error) {
+      // Whatever was found wrong with a process that ended meanwhile is wrong because it ended.
+      if (options.pid !== undefined && !isAlive(options.pid))
+        return { kind: 'refused', reason: 'dead', message: `Process ${options.pid} ended.` };
       return failure(error, options);
     }
   };

@@ -56,6 +56,7 @@ export async function revertPatch(
     kind: 'reverted',
     id: top.record.id,
     stopMicroseconds: Math.round(answer.stopNs / 1000),
+    longestStopMicroseconds: Math.round(answer.longestNs / 1000),
     attempts: answer.tries,
   };
 }

@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import type { TargetEvent } from '../../server/src/targets/types.ts';
+import { ASKING_MAIN, ensureHelper, Program, type RunningProgram } from './program.ts';
+
+const FUNCTIONS = 120;
+
+/** Many functions that have to agree: half a patch would be seen at once. */
+const many = (version: number): string => `
+#include <stdio.h>
+${Array.from({ length: FUNCTIONS }, (_, i) => `__attribute__((noinline)) int part${i}(int x) { static int calls; calls++; return x * ${version} + ${i} + (calls & 0); }`).join('\n')}
+const char *answer(const char *question) {
+  static char text[64];
+  int old = 0, new = 0, x = question[0];
+${Array.from({ length: FUNCTIONS }, (_, i) => `  if (part${i}(x) == x * 3 + ${i}) old++; else if (part${i}(x) == x * 5 + ${i}) new++;`).join('\n')}
+  snprintf(text, sizeof text, "%d %d", old, new);
+  return text;
+}
+`;
+
+const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const outcome = (event: TargetEvent): string =>
+  event.kind === 'refused' || event.kind === 'failed' ? `${event.kind} ${event.reason}: ${event.message}` : event.kind;
+
+/** Children of this process that are live patch helpers (not guardians, whose parent may be gone). */
+function helpers(): number[] {
+  return readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return stat.includes('(livepatch-helpe') && Number(fields[1]) === process.pid && fields[0] !== 'Z'
+        ? [Number(name)]
+        : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** All functions old, or all new. */
+async function whole(running: RunningProgram): Promise<'old' | 'new'> {
+  const answer = await running.ask('x');
+  const [old, fresh] = (answer ?? '').split(' ').map(Number);
+  assert.ok((old === FUNCTIONS && fresh === 0) || (old === 0 && fresh === FUNCTIONS), `the program says ${answer}`);
+  return fresh === 0 ? 'old' : 'new';
+}
+
+describe('process target: tools that die', () => {
+  let program: Program;
+  let payload: Uint8Array;
+  before(async () => {
+    ensureHelper();
+    program = new Program({ 'main.c': ASKING_MAIN, 'part.c': many(3) });
+    payload = await program.payload({ 'part.c': many(5) }, { leaveOut: ['answer'] });
+  });
+  after(() => program.dispose());
+
+  it('a helper that is killed at any moment leaves the process whole', async () => {
+    const running = program.start();
+    await running.line();
+    const target = running.target();
+    let killed = 0;
+    const seen = new Set<string>();
+    for (let round = 0; round < 80; round++) {
+      const state = await whole(running);
+      const work = state === 'old' ? target.apply(payload) : target.revert(undefined);
+      const until = Date.now() + (round % 40);
+      while (Date.now() < until) await new Promise((resolve) => setImmediate(resolve));
+      for (const helper of helpers()) {
+        try {
+          process.kill(helper, 'SIGKILL');
+          killed++;
+        } catch {
+          // It was done before.
+        }
+      }
+      seen.add(outcome(await work).split(':')[0]!);
+      // The guardian may need a moment; no state in between may be seen after it.
+      await pause(30);
+      await whole(running);
+    }
+    assert.ok(killed >= 20, `only ${killed} helpers were caught alive`);
+    let event = await target.revert(undefined);
+    if (event.kind !== 'reverted')
+      assert.equal(event.kind === 'refused' && event.reason, 'not-applied', outcome(event));
+    assert.equal(await whole(running), 'old');
+    event = await target.apply(payload);
+    assert.equal(event.kind, 'applied', outcome(event));
+    assert.equal(await whole(running), 'new');
+    assert.equal((await target.revert(undefined)).kind, 'reverted');
+    assert.equal(await running.end(), 0);
+    assert.ok(seen.size >= 2, `kills hit nothing: ${[...seen].join(', ')}`);
+  });
+
+  it('a target that dies during the patch is told so', async () => {
+    for (let round = 0; round < 15; round++) {
+      const running = program.start();
+      await running.line();
+      const work = running.target().apply(payload);
+      const until = Date.now() + round * 2;
+      while (Date.now() < until) await new Promise((resolve) => setImmediate(resolve));
+      running.child.kill('SIGKILL');
+      const event = await work;
+      assert.ok(
+        event.kind === 'applied' || (event.kind === 'refused' && event.reason === 'dead'),
+        `after ${round * 2} ms: ${outcome(event)}`,
+      );
+      assert.equal((await running.target().status()).alive, false);
+    }
+  });
+
+  it('many rounds take no more memory than one', async () => {
+    const running = program.start();
+    await running.line();
+    const target = running.target();
+    const mappings = (): number => readFileSync(`/proc/${running.pid}/maps`, 'utf8').split('\n').length;
+    let first = 0;
+    for (let round = 0; round < 200; round++) {
+      assert.equal(outcome(await target.apply(payload)), 'applied');
+      assert.equal(outcome(await target.revert(undefined)), 'reverted');
+      if (round === 0) first = mappings();
+    }
+    assert.equal(mappings(), first);
+    assert.equal(await whole(running), 'old');
+    assert.equal(await running.end(), 0);
+  });
+});
+
+const BUSY_MAIN = `
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <sys/wait.h>
+int work(int x);
+static _Atomic long wrong, done, made, alarms, children;
+static char alternate[65536];
+static void on_alarm(int s) { (void)s; int v = work(7); if (v != 7 * 3 && v != 7 * 5) wrong++; alarms++; }
+static void *busy(void *unused) { for (int x = 1;; x++) { int v = work(x & 1023), y = x & 1023; if (v != y * 3 && v != y * 5) wrong++; done++; } return unused; }
+static void *brief(void *unused) { for (int x = 1; x < 50; x++) { int v = work(x); if (v != x * 3 && v != x * 5) wrong++; } made++; return unused; }
+static void *churn(void *unused) { for (;;) { pthread_t t[3]; for (int i = 0; i < 3; i++) pthread_create(&t[i], 0, brief, 0); for (int i = 0; i < 3; i++) pthread_join(t[i], 0); } return unused; }
+static void *forking(void *unused) { for (;;) { pid_t p = fork(); if (p == 0) { int v = work(9); _exit(v != 27 && v != 45); } int s = 0; if (p > 0 && waitpid(p, &s, 0) == p && s != 0) wrong++; children++; usleep(2000); } return unused; }
+static void *vforking(void *unused) { for (;;) { FILE *f = popen("true", "r"); if (f && pclose(f) != 0) wrong++; usleep(5000); } return unused; }
+int main(int count, char **args) {
+  setvbuf(stdout, 0, _IOLBF, 0);
+  sigset_t set; sigemptyset(&set); sigaddset(&set, SIGALRM);
+  stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
+  sigaltstack(&stack, 0);
+  struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART | (count > 2 ? SA_ONSTACK : 0)};
+  sigaction(SIGALRM, &action, 0);
+  pthread_t t;
+  for (int i = 0; i < atoi(args[1]); i++) pthread_create(&t, 0, busy, 0);
+  if (strchr(args[2], 'c')) pthread_create(&t, 0, churn, 0);
+  if (strchr(args[2], 'f')) pthread_create(&t, 0, forking, 0);
+  if (strchr(args[2], 'v')) pthread_create(&t, 0, vforking, 0);
+  if (strchr(args[2], 's')) { struct itimerval v = {{0, 1000}, {0, 1000}}; setitimer(ITIMER_REAL, &v, 0); }
+  puts("ready");
+  char line[64];
+  while (fgets(line, sizeof line, stdin)) printf("%ld %ld %ld %ld %ld\\n", wrong, done, made, alarms, children);
+  return wrong != 0;
+}
+`;
+const busyPart = (factor: number): string =>
+  `int work(int x) { volatile int y = x; for (int i = 0; i < 20; i++) y = y + 1 - 1; return y * ${factor}; }\n`;
+
+describe('process target: busy programs', () => {
+  let program: Program;
+  let payload: Uint8Array;
+  before(async () => {
+    ensureHelper();
+    program = new Program({ 'main.c': BUSY_MAIN, 'part.c': busyPart(3) });
+    payload = await program.payload({ 'part.c': busyPart(5) });
+  });
+  after(() => program.dispose());
+
+  for (const [what, letters, rounds] of [
+    ['threads that come and go', 'c', 20],
+    ['a timer of 1 kHz whose handler runs the patched function', 's', 20],
+    ['children by fork', 'f', 20],
+    ['children by vfork', 'v', 10],
+    ['all at once', 'csfv', 10],
+  ] as const) {
+    it(`no wrong answer with ${what}`, async () => {
+      const running = program.start('3', letters);
+      assert.equal(await running.line(), 'ready');
+      const target = running.target();
+      for (let round = 0; round < rounds; round++) {
+        assert.equal(outcome(await target.apply(payload)), 'applied');
+        assert.equal(outcome(await target.revert('test-patch')), 'reverted');
+      }
+      await pause(20);
+      const [wrong, done, made, alarms, children] = ((await running.ask('?')) ?? '').split(' ').map(Number);
+      assert.equal(wrong, 0);
+      assert.ok(done! > 0);
+      if (letters.includes('c')) assert.ok(made! > 0);
+      if (letters.includes('s')) assert.ok(alarms! > 50);
+      if (letters.includes('f')) assert.ok(children! > 0);
+      running.child.kill('SIGKILL');
+    });
+  }
+
+  it('a stopped process (SIGSTOP) is patched and stays stopped', async () => {
+    const running = program.start('1', '-');
+    await running.line();
+    running.child.kill('SIGSTOP');
+    await pause(50);
+    const state = (): string => /State:\s+(\w)/.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8'))![1]!;
+    assert.equal(state(), 'T');
+    const target = running.target();
+    assert.equal(outcome(await target.apply(payload)), 'applied');
+    assert.equal(state(), 'T');
+    assert.equal(outcome(await target.revert(undefined)), 'reverted');
+    assert.equal(state(), 'T');
+    running.child.kill('SIGCONT');
+    assert.match((await running.ask('?')) ?? '', /^0 /);
+    assert.equal(await running.end(), 0);
+  });
+});
