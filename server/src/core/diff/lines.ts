@@ -65,7 +65,7 @@ export function proveLineOnly(
   if (!shifts) return undefined;
   const proof: Proof = { base, next, baseBody, nextBody, from, to, baseLines, nextLines, shifts, edits };
   const lines = new Set<number>();
-  const places: SourceLocation[] = [];
+  const places = new Map<string, SourceLocation>();
   let complete = true;
   for (const site of sites) {
     const named = namesItsPlace(proof, site, [...shifts.byFile.keys()]);
@@ -74,10 +74,10 @@ export function proveLineOnly(
     lines.add(site.base);
     const offset = nextBody.start + to.scan.start[site.nextIndex]!;
     for (const at of [locationAt(nextLines, offset), callsAt(next.object, nextBody.section, offset)[0]?.call]) {
-      if (at) places.push({ file: at.file, line: at.line });
+      if (at) places.set(`${at.file}:${at.line}`, { file: at.file, line: at.line });
     }
   }
-  return { lines, complete, places };
+  return { lines, complete, places: [...places.values()] };
 }
 
 interface Proof {
