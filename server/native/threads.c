@@ -331,7 +331,7 @@ enum stop_result stop_one(const struct process *process, pid_t tid, uint64_t bud
     char state = process_thread_state(process->pid, tid);
     return state == 0 || state == 'Z' || state == 'X' ? STOP_GONE : why_denied(process->pid);
   }
-  uint64_t deadline = now_ns() + budget_ns;
+  uint64_t deadline = now_ns() + budget_ns, last = now_ns() + 10000000000ull;
   bool asked = ptrace(PTRACE_INTERRUPT, tid, 0, 0) == 0;
   while (asked) {
     int status;
@@ -345,7 +345,10 @@ enum stop_result stop_one(const struct process *process, pid_t tid, uint64_t bud
       return STOP_OK;
     }
     if (got < 0 && errno != EINTR) return STOP_GONE;
-    if (!wait_for_child(deadline)) break;
+    if (wait_for_child(deadline)) continue;
+    /* Only an uninterruptible sleep is worth trying another thread; the others wait for a processor. */
+    if (process_thread_state(process->pid, tid) == 'D' || now_ns() > last) break;
+    deadline = now_ns() + budget_ns;
   }
   return STOP_TIMEOUT;
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createAnalyser } from '../../server/src/analyse.ts';
 import { readElf } from '../../server/src/core/elf/index.ts';
@@ -53,7 +53,10 @@ export class Program {
     this.#sources = sources;
     this.#options = options;
     mkdirSync(join(this.folder, 'build'));
-    for (const [name, text] of Object.entries(sources)) writeFileSync(join(this.folder, name), text);
+    for (const [name, text] of Object.entries(sources)) {
+      mkdirSync(dirname(join(this.folder, name)), { recursive: true });
+      writeFileSync(join(this.folder, name), text);
+    }
     const gcc = options.compiler ?? 'gcc';
     const flags = ['-O2', '-g', ...(options.compile ?? [])];
     const shared = options.shared ?? [];
@@ -86,7 +89,10 @@ export class Program {
   object(name: string, text: string): Uint8Array {
     const scratch = join(this.folder, 'scratch');
     mkdirSync(scratch, { recursive: true });
-    for (const [other, source] of Object.entries(this.#sources)) writeFileSync(join(scratch, other), source);
+    for (const [other, source] of Object.entries(this.#sources)) {
+      mkdirSync(dirname(join(scratch, other)), { recursive: true });
+      writeFileSync(join(scratch, other), source);
+    }
     writeFileSync(join(scratch, name), text);
     const pic = this.#options.shared?.includes(name) ? ['-fPIC'] : [];
     run(
