@@ -67,7 +67,7 @@ export async function packageExtension({ quiet = false, log = console.log } = {}
   const vsix = join(repository, `${name}-${version}.vsix`);
   log('Building the bundles and the native helper …');
   build(quiet);
-  writeNotices();
+  await writeNotices();
   for (const file of NEEDED)
     if (!existsSync(join(repository, file))) throw new Error(`${file} is missing: nothing was packaged.`);
   run(

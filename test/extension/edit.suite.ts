@@ -123,6 +123,18 @@ describe('an edit of a function', () => {
     );
   });
 
+  it('draws the hover of a line: the instructions before and after', async function () {
+    needsPage(this);
+    const editor = await open(QUOTE);
+    const at = find(editor.document, '* 10000 /', 1);
+    editor.selection = new vscode.Selection(at, at);
+    await vscode.commands.executeCommand('workbench.action.focusActiveEditorGroup');
+    await vscode.commands.executeCommand('editor.action.showHover');
+    await page.text('.monaco-hover', /machine code of this line/);
+    await page.shot('hover');
+    await page.press('Escape');
+  });
+
   it('opens the machine code in the native diff editor', async () => {
     await open(QUOTE);
     const item = functionsOf((await api()).state()).find((each) => each.name === 'quote_line');

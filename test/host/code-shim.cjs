@@ -5,7 +5,7 @@
 //
 // Environment: LPA_SHIM_TIMEOUT_MS (default 300000), LPA_SHIM_TRUST=ask (folders are not trusted beforehand),
 // LPA_SHIM_VERBOSE, LPA_SHIM_LOG (file for the server's log). The suite finds CODE_SHIM_URL, a door to the page:
-// POST /eval {expr}, /shot {path, clip?}, /hover {sel}, /click {sel, text?}, /press {key}, /type {text}, /size {width, height},
+// POST /eval {expr}, /shot {path, keepPointer?}, /hover {sel}, /click {sel, text?}, /press {key}, /type {text}, /size {width, height},
 // /frames; /open {file?} opens a second window as a user has it, in which dialogs are shown: its number goes into `page`.
 'use strict';
 const fs = require('node:fs');
@@ -44,8 +44,11 @@ function door(page, open) {
     return (request.text === undefined ? all : all.filter({ hasText: request.text })).first();
   };
   return {
-    '/shot': (request) =>
-      page.screenshot({ path: request.path, ...(request.clip ? { clip: request.clip } : {}) }).then(() => undefined),
+    '/shot': async (request) => {
+      if (!request.keepPointer) await page.mouse.move(700, 5);
+      await page.waitForTimeout(400);
+      await page.screenshot({ path: request.path });
+    },
     '/eval': (request) => page.evaluate(request.expr),
     '/hover': (request) => locate(request).hover({ timeout: 5000 }),
     '/click': async (request) => {
