@@ -70,20 +70,9 @@ export async function packageExtension({ quiet = false, log = console.log } = {}
   await writeNotices();
   for (const file of NEEDED)
     if (!existsSync(join(repository, file))) throw new Error(`${file} is missing: nothing was packaged.`);
-  run(
-    'npx',
-    [
-      '--no-install',
-      'vsce',
-      'package',
-      '--no-dependencies',
-      '--allow-missing-repository',
-      '--skip-license',
-      '--out',
-      vsix,
-    ],
-    true,
-  );
+  const vsce = join(repository, 'node_modules', '@vscode', 'vsce', 'vsce');
+  const flags = ['--no-dependencies', '--allow-missing-repository', '--no-rewrite-relative-links', '--skip-license'];
+  run(process.execPath, [vsce, 'package', ...flags, '--out', vsix], true);
   const names = new Set(namesIn(vsix).map((each) => each.toLowerCase()));
   for (const file of NEEDED) if (!names.has(file.toLowerCase())) throw new Error(`${file} is not inside ${vsix}.`);
   const { size } = statSync(vsix);
