@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, readFileSync, readlinkSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { readPayload } from '../../server/src/core/payload/read.ts';
 import { renderPayload } from '../../server/src/core/render/inspect.ts';
 import { createProcessTarget } from '../../server/src/targets/process.ts';

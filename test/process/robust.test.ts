@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { TargetEvent } from '../../server/src/targets/types.ts';
 import { ASKING_MAIN, ensureHelper, Program, type RunningProgram } from './program.ts';
@@ -92,6 +95,41 @@ describe('process target: tools that die', () => {
     assert.equal((await target.revert(undefined)).kind, 'reverted');
     assert.equal(await running.end(), 0);
     assert.ok(seen.size >= 2, `kills hit nothing: ${[...seen].join(', ')}`);
+  });
+
+  it('a tool that is killed 50 times leaves the process whole', async () => {
+    const running = program.start();
+    await running.line();
+    const file = join(program.folder, 'p.lpp');
+    writeFileSync(file, payload);
+    const target = running.target();
+    const states = new Set<string>();
+    for (let round = 0; round < 50; round++) {
+      const tool = spawn(
+        process.execPath,
+        ['--import', 'tsx', join(import.meta.dirname, 'tool.ts'), String(running.pid), file],
+        {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        },
+      );
+      await once(tool.stdout!, 'data');
+      await pause((round * 37) % 600);
+      tool.kill('SIGKILL');
+      await once(tool, 'exit');
+      // Its helper may still be at work on the last request; it ends by itself.
+      await pause(60);
+      states.add(await whole(running));
+      const { patches } = await target.status();
+      for (const patch of patches) {
+        assert.notEqual(patch.state, 'interrupted');
+        assert.equal(new Set(patch.functions.map((one) => one.redirected)).size, 1);
+      }
+      if (round % 10 === 9) console.log(`# killed ${round + 1} times, seen ${[...states].join(' and ')}`);
+    }
+    await target.revert(undefined);
+    assert.equal(await whole(running), 'old');
+    assert.equal(states.size, 2, 'all kills hit the same state');
+    assert.equal(await running.end(), 0);
   });
 
   it('a target that dies during the patch is told so', async () => {
