@@ -110,6 +110,7 @@ const QUIET_SETTINGS = {
   'telemetry.telemetryLevel': 'off',
   'workbench.enableExperiments': false,
   'workbench.startupEditor': 'none',
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
   'update.showReleaseNotes': false,
   'git.openRepositoryInParentFolders': 'never',
 };

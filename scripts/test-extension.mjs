@@ -56,7 +56,6 @@ async function runOnce({ name, folder, files, suites, development, extensions, e
   const settings = {
     'window.dialogStyle': 'custom',
     'workbench.colorTheme': 'Default Dark Modern',
-    'workbench.secondarySideBar.defaultVisibility': 'hidden',
     'files.autoSave': 'off',
     'editor.minimap.enabled': false,
     'editor.fontFamily': 'DejaVu Sans Mono',

@@ -45,7 +45,7 @@ function door(page, open) {
   };
   return {
     '/shot': async (request) => {
-      if (!request.keepPointer) await page.mouse.move(700, 5);
+      if (!request.keepPointer) await page.mouse.move(1100, 6);
       await page.waitForTimeout(400);
       await page.screenshot({ path: request.path });
     },
@@ -53,7 +53,7 @@ function door(page, open) {
     '/hover': (request) => locate(request).hover({ timeout: 5000 }),
     '/click': async (request) => {
       // A tooltip of what the pointer rested on would be in the way.
-      await page.mouse.move(700, 5);
+      await page.mouse.move(1100, 6);
       await locate(request).click({ timeout: 8000 });
     },
     '/press': (request) => page.keyboard.press(request.key),
