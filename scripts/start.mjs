@@ -22,7 +22,10 @@ const folder = values.folder ?? join(repository, '.cache', 'ticker');
 let ticker;
 let editor;
 
+let ending = false;
+
 async function cleanUp() {
+  ending = true;
   await Promise.allSettled([editor?.stop(), ticker && stop(ticker.child)]);
 }
 
@@ -72,7 +75,9 @@ try {
   console.log(`        by ${theFix.to}`);
   console.log('        and save. Then Review, Build patch, Apply: watch the board change without a restart.');
   console.log(dim('\nCtrl-C ends it.'));
-  ticker.child.on('exit', () => console.log(red('The example program ended; npm start begins it again.')));
+  ticker.child.on('exit', () => {
+    if (!ending) console.log(red('The example program ended; npm start begins it again.'));
+  });
   // A desktop editor says nothing of its end: the program runs until Ctrl-C. A browser's server that dies ends us.
   if (editor.kind === 'browser') await editor.closed;
   else await new Promise(() => setInterval(() => {}, 1 << 30));
