@@ -6,10 +6,12 @@ import { isPatchId } from './core/payload/manifest.ts';
 import { buildProcessPayload } from './core/payload/process.ts';
 import { refusal } from './core/payload/refusal.ts';
 import type { LinkedModule, Manifest, PatchUnit } from './core/payload/types.ts';
+import type { XenManifest } from './core/payload/xen.ts';
 import type { Config, TargetConfig, UnitState } from './shell/types.ts';
 import { createProcessTarget } from './targets/process.ts';
 import { processesOf } from './targets/procfs.ts';
 import type { Target } from './targets/types.ts';
+import { buildForXen, xenEntry, xenTargetOf } from './targets/xen-config.ts';
 
 /** Choices of the person who builds; everything has a default. */
 export interface BuildPatchOptions {
@@ -34,7 +36,7 @@ export type BuildPatchOutcome =
       readonly kind: 'payload';
       readonly id: string;
       readonly bytes: Uint8Array;
-      readonly manifest: Manifest;
+      readonly manifest: Manifest | XenManifest;
       readonly file: string | undefined;
     }
   | { readonly kind: 'refused'; readonly refusals: readonly Finding[] };
@@ -78,17 +80,20 @@ export async function buildPatch(
     };
   const now = options.now ?? new Date();
   const id = options.id ?? defaultId(units, now);
-  const modules = await modulesFor(config);
-  const outcome = buildProcessPayload(units, modules, {
+  const plan = {
     leaveOut: options.leaveOut ?? [],
     keepLineOnly: options.keepLineOnly ?? false,
     overrides: options.overrides ?? {},
     id,
     description: options.description ?? '',
     created: now.toISOString(),
-  });
+  };
+  const xen = xenEntry(config);
+  const outcome = xen
+    ? await buildForXen(units, xen, config, plan)
+    : buildProcessPayload(units, await modulesFor(config), plan);
   if (outcome.kind === 'refused') return outcome;
-  const { bytes, manifest } = outcome.payload;
+  const { bytes, manifest } = 'payload' in outcome ? outcome.payload : outcome;
   if (options.output !== undefined) {
     await mkdir(dirname(options.output), { recursive: true });
     await writeFile(options.output, bytes);
@@ -98,7 +103,9 @@ export async function buildPatch(
 
 /** A unit matters where its code changed, and where a blocker speaks of data that the code may not show. */
 const changes = (unit: PatchUnit): boolean =>
-  unit.diff.functions.length > 0 || unit.findings.some((finding) => finding.severity === 'blocker');
+  unit.diff.functions.length > 0 ||
+  unit.diff.data.some((one) => one.status === 'new') ||
+  unit.findings.some((finding) => finding.severity === 'blocker');
 
 function defaultId(units: readonly PatchUnit[], now: Date): string {
   const name = units.flatMap((unit) =>
@@ -203,6 +210,7 @@ async function readModule(path: string): Promise<LinkedModule | undefined> {
 
 /** The target of a configuration entry. Throws for kinds that this version cannot reach. */
 export function resolveTarget(target: TargetConfig, _config?: Config): Target {
+  if (target.kind === 'xen') return xenTargetOf(target);
   if (target.kind !== 'process') throw new Error(`Targets of kind ${target.kind} cannot be reached by this version.`);
   const { name, pid, pidFile, executable } = target;
   return createProcessTarget({
@@ -219,8 +227,9 @@ export function resolveTarget(target: TargetConfig, _config?: Config): Target {
  */
 export function targetsOf(config: Config): Target[] {
   return config.targets
-    .filter((target) => target.kind === 'process')
+    .filter((target) => target.kind !== 'linux')
     .flatMap((target) => {
+      if (target.kind === 'xen') return [xenTargetOf(target)];
       if (target.pid !== undefined || target.pidFile !== undefined || target.executable === undefined)
         return [resolveTarget(target, config)];
       const pids = processesOf(target.executable);

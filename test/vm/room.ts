@@ -71,8 +71,7 @@ export async function openRoom(
   });
   const target = createXenTarget({
     name: 'xen',
-    ssh: machine.ssh,
-    console: machine.console,
+    connect: () => ({ ssh: machine.ssh, console: machine.console }),
     verify: 'cat /sys/hypervisor/version/extra',
   });
   return {

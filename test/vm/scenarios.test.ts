@@ -9,6 +9,9 @@ const CHANGESET = '/sys/hypervisor/properties/changeset';
 /** The place in do_xen_version that tells the extra version. */
 const TELLS = 'safe_strcpy(extraversion, deny ? xen_deny() : xen_extra_version());';
 
+/** Behind it is what both units that common/kernel.c is part of hold. */
+const SIMPLE = '/*\n * Simple hypercalls.\n */';
+
 describe('patches from edit to the running hypervisor', { timeout: 900_000 }, () => {
   let room: Room | undefined;
   let original = '';
@@ -140,8 +143,9 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     const { tree, target, hypervisor } = room!;
     await tree.edit(
       'common/kernel.c',
-      '# define DO(fn) long do_##fn',
-      'static noinline const char *told(bool denied, unsigned int calls)\n{\n    static const char *const words[] = { "-new", "-newer" };\n\n    return denied ? xen_deny() : words[calls & 1];\n}\n\n# define DO(fn) long do_##fn',
+      SIMPLE,
+      'static noinline const char *told(bool denied, unsigned int calls)\n{\n    static const char *const words[] = { "-new", "-newer" };\n\n    return denied ? xen_deny() : words[calls & 1];\n}\n\n' +
+        SIMPLE,
     );
     await tree.edit('common/kernel.c', TELLS, 'safe_strcpy(extraversion, told(deny, 1));');
     const payload = mustBuild(await tree.units(), hypervisor(), options('d-new-function'));
@@ -159,8 +163,8 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     const { tree, target, hypervisor } = room!;
     await tree.edit(
       'common/kernel.c',
-      '# define DO(fn) long do_##fn',
-      'static noinline const char *told(void)\n{\n    return "-first";\n}\n\n# define DO(fn) long do_##fn',
+      SIMPLE,
+      'static noinline const char *told(void)\n{\n    return "-first";\n}\n\n' + SIMPLE,
     );
     await tree.edit('common/kernel.c', TELLS, 'safe_strcpy(extraversion, deny ? xen_deny() : told());');
     const first = mustBuild(await tree.units(), hypervisor(), options('e-first'));
@@ -205,7 +209,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
   it('(f) each kind of hook', async () => {
     const { tree, target, hypervisor } = room!;
     const include = '#include <xen/version.h>';
-    const place = '# define DO(fn) long do_##fn';
+    const place = 'const char *xen_deny(void)\n{';
     const hook = (kind: string, type: 'void' | 'int' | 'after') => {
       const upper = kind.toUpperCase();
       const signature =
@@ -216,15 +220,15 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
             : 'void cf_check lp_%(livepatch_payload_t *payload)';
       return `static ${signature.replace('%', kind)}\n{\n    printk("hook ${kind} was called\\n");\n${type === 'int' ? '    return 0;\n' : ''}}\nLIVEPATCH_${upper}_HOOK(lp_${kind});\n`;
     };
-    await tree.edit('common/kernel.c', include, `${include}\n#include <xen/livepatch_payload.h>`);
+    await tree.edit('common/version.c', include, `${include}\n#include <xen/livepatch_payload.h>`);
     await tree.edit(
-      'common/kernel.c',
+      'common/version.c',
       place,
       `${hook('load', 'void')}${hook('unload', 'void')}${hook('preapply', 'int')}${hook('postapply', 'after')}${hook('prerevert', 'int')}${hook('postrevert', 'after')}\n${place}`,
     );
-    await tree.edit('common/kernel.c', TELLS, 'safe_strcpy(extraversion, deny ? xen_deny() : "-hooked");');
+    await tree.edit('common/version.c', 'return XEN_EXTRAVERSION;', 'return "-hooked";');
     const payload = mustBuild(await tree.units(), hypervisor(), options('f-hooks'));
-    assert.equal(payload.manifest.hooks.length, 6);
+    assert.equal(payload.manifest.hooks.length, 6, JSON.stringify(payload.manifest.hooks));
     assert.deepEqual(
       payload.notes.filter((note) => note.code === 'hook-without-undo'),
       [],
@@ -245,8 +249,8 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
 
     // Hooks that take the place of applying and reverting: a payload of hooks only.
     await tree.reset();
-    await tree.edit('common/kernel.c', include, `${include}\n#include <xen/livepatch_payload.h>`);
-    await tree.edit('common/kernel.c', place, `${hook('apply', 'int')}${hook('revert', 'int')}\n${place}`);
+    await tree.edit('common/version.c', include, `${include}\n#include <xen/livepatch_payload.h>`);
+    await tree.edit('common/version.c', place, `${hook('apply', 'int')}${hook('revert', 'int')}\n${place}`);
     const own = mustBuild(await tree.units(), hypervisor(), options('f-own-apply'));
     assert.deepEqual(own.manifest.replaces, []);
     since = await here();
@@ -257,8 +261,8 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
 
     // One of a pair only.
     await tree.reset();
-    await tree.edit('common/kernel.c', include, `${include}\n#include <xen/livepatch_payload.h>`);
-    await tree.edit('common/kernel.c', place, `${hook('load', 'void')}\n${place}`);
+    await tree.edit('common/version.c', include, `${include}\n#include <xen/livepatch_payload.h>`);
+    await tree.edit('common/version.c', place, `${hook('load', 'void')}\n${place}`);
     const half = mustBuild(await tree.units(), hypervisor(), options('f-half'));
     assert.deepEqual(
       half.notes.map((note) => note.code),

@@ -75,7 +75,12 @@ function membersOf(node: JsonNode, what: string, known: readonly string[], repor
 }
 
 function readTarget(node: JsonNode, root: string, report: Report): TargetConfig | undefined {
-  const members = membersOf(node, 'a target', ['name', 'kind', 'pid', 'pidFile', 'executable'], report);
+  const members = membersOf(
+    node,
+    'a target',
+    ['name', 'kind', 'pid', 'pidFile', 'executable', 'ssh', 'vm', 'syms', 'verify'],
+    report,
+  );
   const text = (key: string) => {
     const member = members.get(key);
     return member && stringAt(member, `\`${key}\``, report);
@@ -97,9 +102,18 @@ function readTarget(node: JsonNode, root: string, report: Report): TargetConfig 
   if (kind === 'process' && pid === undefined && pidFile === undefined && executable === undefined) {
     report(node, `target \`${name}\` needs one of \`pid\`, \`pidFile\` and \`executable\``);
   }
+  const [ssh, vm, syms, verify] = [text('ssh'), text('vm'), text('syms'), text('verify')];
+  if (kind === 'xen' && (ssh === undefined) === (vm === undefined)) {
+    report(node, `target \`${name}\` needs one of \`ssh\` (user@host) and \`vm\` (a machine of livepatch vm create)`);
+    return undefined;
+  }
   return {
     name,
     kind,
+    ...(ssh === undefined ? {} : { ssh }),
+    ...(vm === undefined ? {} : { vm }),
+    ...(syms === undefined ? {} : { syms: resolve(root, syms) }),
+    ...(verify === undefined ? {} : { verify }),
     ...(pid === undefined ? {} : { pid }),
     ...(pidFile === undefined ? {} : { pidFile: resolve(root, pidFile) }),
     ...(executable === undefined ? {} : { executable: resolve(root, executable) }),

@@ -33,6 +33,14 @@ export interface TargetConfig {
   readonly pidFile?: string;
   /** process: path of the executable; all processes that run it match. */
   readonly executable?: string;
+  /** xen: `user@host` of domain 0, with the user's own ssh configuration. */
+  readonly ssh?: string;
+  /** xen: name of a machine that `livepatch vm create` made. */
+  readonly vm?: string;
+  /** xen: xen-syms of the hypervisor that runs; for a machine its own, else looked for in the build folder. */
+  readonly syms?: string;
+  /** xen: shell command that shows whether a patch took, run there before and after. */
+  readonly verify?: string;
 }
 
 /** livepatch.json, defaults filled in, paths absolute. */

@@ -56,12 +56,18 @@ export interface XenTarget extends Target {
   act(action: 'apply' | 'revert' | 'unload' | 'replace', id: string, signal?: AbortSignal): Promise<XenResult>;
 }
 
-/** How to reach a hypervisor. */
-export interface XenTargetOptions {
-  readonly name: string;
+/** A hypervisor that answers. */
+export interface XenConnection {
   readonly ssh: SshTransport;
   /** Its serial console, where this machine has it; else `xl dmesg` is asked. */
   readonly console?: (offset: number) => Promise<{ text: string; size: number }>;
+}
+
+/** How to reach a hypervisor. */
+export interface XenTargetOptions {
+  readonly name: string;
+  /** The way there, asked for before each action: a virtual machine may have been started anew. Throws a sentence where there is none. */
+  readonly connect: () => Promise<XenConnection> | XenConnection;
   /** Shell command that shows whether the patch took, run there before and after. */
   readonly verify?: string;
   /** Seconds for one action. 60 where absent. */
@@ -153,9 +159,18 @@ export function readList(text: string): XenPatch[] {
 const completed = (step: Step | undefined): boolean =>
   step !== undefined && step.status === 0 && /completed|No action needed/.test(step.output);
 
+/** What the script printed, and what the console said meanwhile. */
+interface Answer {
+  readonly run: RunResult;
+  readonly steps: readonly Step[];
+  readonly console: string;
+  /** For messages: the host. */
+  readonly where: string;
+}
+
 /** A target that is a hypervisor. */
 export function createXenTarget(options: XenTargetOptions): XenTarget {
-  const { name, ssh } = options;
+  const { name } = options;
   const seconds = options.seconds ?? 60;
 
   const call = async (
@@ -163,25 +178,33 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
     id: string,
     payload: Uint8Array | undefined,
     signal?: AbortSignal,
-  ): Promise<{ run: RunResult; steps: Step[]; console: string }> => {
-    const before = (await options.console?.(Number.MAX_SAFE_INTEGER))?.size ?? 0;
-    const run = await ssh.script(script, [action, id, options.verify ?? '', options.console ? 'no-dmesg' : ''], {
+  ): Promise<Answer> => {
+    let connection: XenConnection;
+    try {
+      connection = await options.connect();
+    } catch (error) {
+      const run: RunResult = { status: 255, stdout: '', stderr: (error as Error).message };
+      return { run, steps: [], console: '', where: name };
+    }
+    const { ssh, console: serial } = connection;
+    const before = (await serial?.(Number.MAX_SAFE_INTEGER))?.size ?? 0;
+    const run = await ssh.script(script, [action, id, options.verify ?? '', serial ? 'no-dmesg' : ''], {
       seconds,
       signal,
       ...(payload ? { input: payload } : {}),
     });
     const steps = readSteps(run.stdout);
     let console = steps.find((step) => step.name === 'console' && step.status === 0)?.output ?? '';
-    if (options.console) {
+    if (serial) {
       // The last words may still be on their way over the serial line.
       if (steps.some((step) => step.status > 0 && step.name !== 'console')) await sleep(150);
-      console = (await options.console(before)).text;
+      console = (await serial(before)).text;
     }
-    return { run, steps, console };
+    return { run, steps, console, where: ssh.destination };
   };
 
   /** Why nothing was even tried, where that is so. */
-  const unreachable = ({ run }: { run: RunResult }): { reason: string; message: string } | undefined => {
+  const unreachable = ({ run, where }: Answer): { reason: string; message: string } | undefined => {
     if (run.ended === 'cancelled')
       return { reason: 'cancelled', message: `Cancelled. The list of ${name} tells what was done.` };
     if (run.ended === 'timeout')
@@ -192,19 +215,19 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
     if (run.status === 255)
       return {
         reason: 'unreachable',
-        message: `${ssh.destination} does not answer: ${run.stderr.trim().split('\n').at(-1) || 'ssh gave no reason'}`,
+        message: `${where} does not answer: ${run.stderr.trim().split('\n').at(-1) || 'ssh gave no reason'}`,
       };
     if (run.status === 127)
       return { reason: 'no-ssh', message: 'There is no ssh program here: sudo apt-get install openssh-client' };
     if (run.stdout.includes('@@no-tool'))
       return {
         reason: 'no-tool',
-        message: `${ssh.destination} has no xen-livepatch: install Xen's tools there (Debian: xen-utils), of the hypervisor's version.`,
+        message: `${where} has no xen-livepatch: install Xen's tools there (Debian: xen-utils), of the hypervisor's version.`,
       };
     if (run.stdout.trim() === '')
       return {
         reason: 'failed',
-        message: `${ssh.destination}: ${run.stderr.trim().split('\n').at(-1) || 'no answer'}`,
+        message: `${where}: ${run.stderr.trim().split('\n').at(-1) || 'no answer'}`,
       };
     return undefined;
   };
@@ -290,7 +313,9 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
       return { patches: readList(step.output) };
     },
     upload: (payload, signal, id) =>
-      id === undefined ? send('upload', payload, ['upload'], signal) : perform('upload', id, ['upload'], payload, signal),
+      id === undefined
+        ? send('upload', payload, ['upload'], signal)
+        : perform('upload', id, ['upload'], payload, signal),
     load: (payload, signal) => send('load', payload, ['upload', 'apply'], signal),
     replaceWith: (payload, signal) => send('replace-with', payload, ['upload', 'replace'], signal),
     act: (action, id, signal) => perform(action, id, [action], undefined, signal),
@@ -336,7 +361,7 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
     async status(): Promise<TargetStatus> {
       const listed = await target.list();
       if (!('patches' in listed)) return { alive: false, message: listed.message, patches: [] };
-      return { alive: true, command: `Xen at ${ssh.destination}`, patches: listed.patches.map(patchStatus) };
+      return { alive: true, command: 'Xen', patches: listed.patches.map(patchStatus) };
     },
   };
   return target;

@@ -185,22 +185,9 @@ export function buildXenPayload(units: readonly PatchUnit[], hypervisor: Hypervi
   return { kind: 'payload', bytes, buildId: toHex(buildId), manifest, notes };
 }
 
-/** New functions, or hooks that the edit brought: the unit lends them to the patch although it replaces nothing. */
-function hasNews(unit: PatchUnit): boolean {
-  const known = new Set(
-    unit.pair.base.elf.symbols.filter((symbol) => typeof symbol.place === 'number').map((symbol) => symbol.name),
-  );
-  if (unit.diff.functions.some((one) => one.status === 'new') || unit.diff.data.some((one) => one.status === 'new'))
-    return true;
-  return HOOKS.some(({ section }) => {
-    const index = unit.pair.next.elf.sectionsNamed(section)[0]?.index;
-    return (
-      index !== undefined &&
-      unit.pair.next.elf.symbols.some(
-        (symbol) => symbol.place === index && symbol.type === 'object' && !known.has(symbol.name),
-      )
-    );
-  });
+/** New functions or data (hooks are such): the unit lends them to the patch although it replaces nothing. */
+function hasNews({ diff }: PatchUnit): boolean {
+  return diff.functions.some((one) => one.status === 'new') || diff.data.some((one) => one.status === 'new');
 }
 
 function nothing(units: readonly PatchUnit[], selections: readonly Selection[]): Finding {
