@@ -26,10 +26,12 @@ ${use}`,
     assert.equal(findings[0]?.evidence.baseSize, 16);
     assert.equal(findings[0]?.evidence.nextSize, 24);
     assert.match(findings[0]!.message, /16 bytes: patched code would write past their end/);
+    assert.match(findings[0]!.message, /8 bytes too small/);
+    assert.deepEqual(findings[0]!.evidence.allocatedBy, undefined);
   },
 });
 
-hazard('a global of that type is part of the same finding', {
+hazard('a global of that type has a finding of its own, which names the cause', {
   base: `
 struct stats { int hits; };
 struct stats stats;
@@ -40,11 +42,17 @@ void hit(void) { stats.hits++; }
 struct stats { int hits; int misses; };
 //^^^ struct-grown blocker
 struct stats stats;
+//^^^ data-size-changed blocker
 struct wide { char c[3]; };
 void hit(void) { stats.hits++; stats.misses--; }
 `,
   check: ({ findings }) => {
-    assert.ok(findings[0]?.related.some(({ message }) => message.startsWith('stats holds it')));
+    const grown = findings.find(({ code }) => code === 'struct-grown')!;
+    assert.ok(grown.related.some(({ message }) => message.startsWith('stats holds it')));
+    assert.match(grown.message, /4 bytes too small: stats \(global\)/);
+    const size = findings.find(({ code }) => code === 'data-size-changed')!;
+    assert.match(size.message, /That follows from the change of struct stats/);
+    assert.deepEqual([size.related[0]?.message, size.related[0]?.at?.line], ['follows from struct stats', 1]);
   },
 });
 
@@ -71,5 +79,81 @@ struct node { long value; char spare[8]; long stamp; };
 //^^^ struct-layout blocker
 struct node *head;
 int first(void) { return head->value + head->spare[3] + head->stamp; }
+`,
+});
+
+const shelf = (field: string): string => `
+#include <stdlib.h>
+extern void *zmalloc(unsigned long);
+extern void *scratch_alloc(unsigned long);
+struct box {
+  struct box *next;
+  long weight;
+  int kind;
+${field}
+};
+struct box *shelf;
+struct box *box_new(long weight) { struct box *b = malloc(sizeof *b); if (b) b->weight = weight; return b; }
+struct box *box_array(unsigned n) { return calloc(n, sizeof(struct box)); }
+struct box *box_tail(unsigned n) { return zmalloc(sizeof(struct box) + n); }
+void *other(void) { return scratch_alloc(24); }
+void drop(struct box *b) { free(b); shelf = 0; }
+`;
+
+hazard('where the type is allocated: sizes that follow it, not equal ones', {
+  base: shelf(''),
+  next: shelf('  long stamp;\n//^^^ struct-grown blocker'),
+  check: ({ findings }) => {
+    assert.deepEqual([...(findings[0]!.evidence.allocatedBy as string[])].sort(), [
+      'box_array: calloc',
+      'box_new: malloc',
+      'box_tail: zmalloc',
+    ]);
+    const place = findings[0]!.related.find(({ message }) => message.startsWith('box_new() may allocate it'));
+    assert.equal(place?.at?.line, 11);
+  },
+});
+
+hazard('a union that grew, and its member that did', {
+  base: `
+union value { int number; char text[4]; };
+union value *all;
+int number(int i) { return all[i].number; }
+`,
+  next: `
+union value { int number; char text[8]; };
+//^^^ struct-layout blocker
+//^^^ struct-grown blocker
+union value *all;
+int number(int i) { return all[i].number; }
+`,
+});
+
+hazard('a union that grew by a new alternative', {
+  base: `
+union value { int number; char text[4]; };
+union value *all;
+int number(int i) { return all[i].number; }
+`,
+  next: `
+union value { int number; char text[4]; long wide; };
+//^^^ struct-grown blocker
+union value *all;
+int number(int i) { return all[i].number; }
+`,
+});
+
+hazard('a field in a hole and one at the end are two facts', {
+  base: `
+struct item { char kind; long id; };
+struct item *items;
+long id(int i) { return items[i].id; }
+`,
+  next: `
+struct item { char kind; char fresh; long id; long more; };
+//^^^ struct-grown blocker
+//^^^ struct-padding-used review
+struct item *items;
+long id(int i) { return items[i].id; }
 `,
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { hazard } from '../../support/markers.ts';
 
-const users = `
-static struct conn conns[8];
+const users = (mark = ''): string => `
+static struct conn conns[8];${mark}
 int conn_port(int i) { return conns[i].port; }
 void conn_set(int i, int fd, short port) { conns[i].fd = fd; conns[i].port = port; }
 `;
@@ -14,18 +14,21 @@ struct conn {
   short port;
   char name[16];
 };
-${users}`,
+${users()}`,
   next: `
 struct conn {
   int fd;
   int flags;
 //^^^ struct-layout blocker
+//^^^ struct-grown blocker
   short port;
   char name[16];
 };
-${users}`,
+${users('\n//^^^ data-size-changed blocker')}`,
   check: ({ findings, diff, verdict }) => {
-    const [finding] = findings;
+    const finding = findings.find(({ code }) => code === 'struct-layout');
+    const grown = findings.find(({ code }) => code === 'struct-grown');
+    assert.match(grown!.message, /24 to 28 bytes.*4 bytes too small: conns \(static\)/);
     assert.equal(verdict, 'blocked');
     assert.equal(finding?.symbol, 'struct conn');
     assert.match(finding!.message, /24 → 28 bytes.*flags is new at offset 4 \(4 bytes\)/);
@@ -70,14 +73,16 @@ long tail(int i) { return boxes[i].o.tail + boxes[i].o.in[1].b; }
   next: `
 struct inner { char kind; int a; int c; int b; };
 //^^^ struct-layout blocker
+//^^^ struct-grown blocker
 struct outer { struct inner in[2]; long tail; };
 struct box { struct outer o; int more; };
 struct box *boxes;
 long tail(int i) { return boxes[i].o.tail + boxes[i].o.in[1].b; }
 `,
   check: ({ diff, findings }) => {
-    assert.deepEqual([...(findings[0]!.evidence.embeddedIn as string[])].sort(), ['struct box', 'struct outer']);
-    assert.match(findings[0]!.message, /struct (outer and struct box|box and struct outer) contain it/);
+    const finding = findings.find(({ code }) => code === 'struct-layout')!;
+    assert.deepEqual([...(finding.evidence.embeddedIn as string[])].sort(), ['struct box', 'struct outer']);
+    assert.match(finding.message, /struct (outer and struct box|box and struct outer) contain it/);
     const causes = Object.fromEntries(diff.types.map((type) => [type.label, type.causes]));
     assert.deepEqual(causes, { 'struct inner': [], 'struct outer': ['struct inner'], 'struct box': ['struct outer'] });
   },
@@ -219,6 +224,7 @@ int work(int n) { struct tmp t = { n, 1 }; fill(&t); return t.a + t.b; }
   next: `
 struct tmp { int a; int extra; int b; };
 //^^^ struct-layout blocker
+//^^^ struct-grown blocker
 extern int fill(struct tmp *t);
 int work(int n) { struct tmp t = { n, 0, 1 }; fill(&t); return t.a + t.b; }
 `,

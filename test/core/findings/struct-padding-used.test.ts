@@ -67,6 +67,7 @@ long length(void) { return queue->length; }
 `,
   next: `
 struct msg { short kind; int flags; int length; };
+//^^^ struct-grown blocker
 //^^^ struct-layout blocker
 struct msg *queue;
 long length(void) { return queue->flags ? 0 : queue->length; }

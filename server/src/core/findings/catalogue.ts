@@ -77,8 +77,8 @@ export const hazards: readonly Hazard[] = [
 const rank: Readonly<Record<Severity, number>> = { blocker: 0, review: 1, note: 2 };
 
 /**
- * Applies every rule. Sorted by severity, then file, line, code and symbol: the same input gives the same list. Each cause is reported once:
- * what follows from it is in the finding's evidence and related places.
+ * Applies every rule. Sorted by severity, then file, line, code and symbol: the same input gives the same list. Each fact is reported by its
+ * own code, no code twice for one symbol.
  */
 export function findHazards(input: HazardInput): Finding[] {
   return hazards

@@ -1,10 +1,10 @@
 import { typeTable } from '../diff/type-table.ts';
-import type { DataChange } from '../diff/types.ts';
+import type { DataChange, TypeChange } from '../diff/types.ts';
 import { isGenerated, labelOf, sectionName, variableOf } from './support.ts';
 import type { HazardInput, Related } from './types.ts';
 import { judgeLayout } from './types-of-change.ts';
 
-/** Which rule speaks of a changed data object: the most telling one, so that each has one finding. */
+/** Which rule speaks of a changed data object: the most telling one. */
 export type DataVerdict = 'tls' | 'percpu' | 'init' | 'type' | 'size' | 'section' | 'contents' | 'align' | 'none';
 
 // `-fdata-sections` makes `.bss.NAME`, so a name alone says nothing: only the forms that Linux (two dots) and Xen use.
@@ -46,10 +46,13 @@ export function sectionClass(section: string | undefined): string {
   return name;
 }
 
-/** True where the object differs because its type does: the finding about the type then names it. */
-function explainedByType(input: HazardInput, data: DataChange): boolean {
+/** True where the object differs because its type does. */
+const explainedByType = (input: HazardInput, data: DataChange): boolean => typeBehind(input, data) !== undefined;
+
+/** The changed type that alone makes an object differ. */
+export function typeBehind(input: HazardInput, data: DataChange): TypeChange | undefined {
   const variable = variableOf(input.pair.base, data.base);
-  if (!variable) return false;
+  if (!variable) return undefined;
   const table = typeTable(input.pair.base.dwarf);
   const element = table.element(variable.type);
   const typedefs = new Set(table.typedefs(variable.type).map(({ ref }) => ref));
@@ -57,15 +60,47 @@ function explainedByType(input: HazardInput, data: DataChange): boolean {
     ({ base, status }) =>
       status === 'changed' && base !== undefined && (base.index === element || typedefs.has(base.index)),
   );
-  if (!change) return false;
+  if (!change) return undefined;
   const verdict = judgeLayout(change);
-  if (verdict === 'none' || verdict === 'retyped') return false;
+  if (verdict === 'none' || verdict === 'retyped') return undefined;
   // The number of elements may have changed as well: that is another edit.
   const after = variableOf(input.pair.next, data.next);
-  return !after || change.baseSize === 0 || change.nextSize === 0
-    ? true
-    : Math.floor(data.baseSize / change.baseSize) === Math.floor(data.nextSize / change.nextSize) ||
-        labelOf(change) !== table.label(element);
+  const sameCount =
+    !after ||
+    change.baseSize === 0 ||
+    change.nextSize === 0 ||
+    Math.floor(data.baseSize / change.baseSize) === Math.floor(data.nextSize / change.nextSize);
+  return sameCount || labelOf(change) !== table.label(element) ? change : undefined;
+}
+
+/** An object whose size differs: by its own edit, or because its type changed (`behind`). */
+export interface Resized {
+  readonly data: DataChange;
+  readonly behind?: TypeChange;
+  /** Words and place of the type's edit. */
+  readonly follows: string;
+  readonly related: readonly Related[];
+}
+
+/** Objects of another size, per-cpu, thread-local and start-up data left to their own rules. */
+export function resizedData(input: HazardInput): Resized[] {
+  return input.diff.data.flatMap((data): Resized[] => {
+    const verdict = judgeData(input, data);
+    if (verdict === 'size') return [{ data, follows: '', related: oldPlace(input, data) }];
+    if (verdict !== 'type' || !data.differs.includes('size')) return [];
+    const behind = typeBehind(input, data);
+    if (!behind || behind.confined) return [];
+    const label = labelOf(behind);
+    const edited = behind.members.find(({ at, next }) => at !== undefined && next !== undefined)?.at ?? behind.at;
+    return [
+      {
+        data,
+        behind,
+        follows: ` That follows from the change of ${label}.`,
+        related: [{ ...(edited && { at: edited }), message: `follows from ${label}` }, ...oldPlace(input, data)],
+      },
+    ];
+  });
 }
 
 /** Where the object was, and the functions that use it, by the base object's debug information. */

@@ -1,5 +1,6 @@
 import type { Section } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
+import { specialKind } from '../special/kinds.ts';
 import { finding, listed, unitPlace } from './support.ts';
 import type { Finding, Hazard } from './types.ts';
 
@@ -10,11 +11,11 @@ const SHF_MERGE = 0x10;
 const SHF_TLS = 0x400;
 
 /**
- * Sections that belong to code or named data, which are compared on their own: literals, tables of a function, unwind tables, and the lists of places
- * in the code that the kernel or the hypervisor keeps (they follow the function into the payload).
+ * Sections that belong to code or named data, which are compared on their own: literals, tables of a function, unwind tables. The lists of
+ * places in the code that the kernel or the hypervisor keeps (`specialKind`) are compared per function.
  */
 const covered =
-  /^\.(l?rodata|l?data|l?bss|tdata|tbss|text|eh_frame|note|comment|gcc_except_table|debug|llvm|stack_sizes|altinstr|altinstructions|alt|bug_frames|ex_table|fixup|orc_|discard|smp_locks|parainstructions|retpoline|return_sites|call_sites|ibt_endbr|static_call_sites|livepatch\.)|^__(mcount_loc|patchable_function_entries|ex_table|bug_table|jump_table|tracepoints|dyndbg|verbose)/;
+  /^\.(l?rodata|l?data|l?bss|tdata|tbss|text|eh_frame|note|comment|gcc_except_table|debug|llvm|stack_sizes|livepatch\.)/;
 const startup = /^\.(preinit_array|init_array|ctors)/;
 
 /**
@@ -64,7 +65,8 @@ function contentsByName(object: ObjectModel): Map<string, string[]> {
   const map = new Map<string, string[]>();
   for (const section of elf.sections) {
     if ((section.flags & SHF_ALLOC) === 0 || (section.flags & (SHF_EXECINSTR | SHF_MERGE | SHF_TLS)) !== 0) continue;
-    if (named.has(section.index) || section.size === 0 || covered.test(section.name)) continue;
+    if (named.has(section.index) || section.size === 0) continue;
+    if (covered.test(section.name) || specialKind(section.name)) continue;
     if (section.type !== SHT_PROGBITS && !startup.test(section.name) && !section.name.startsWith('.fini_array'))
       continue;
     const words = map.get(section.name) ?? [];
@@ -76,7 +78,7 @@ function contentsByName(object: ObjectModel): Map<string, string[]> {
 
 function wordsOf({ elf }: ObjectModel, section: Section): string[] {
   const words: string[] = [];
-  const bytes = section.data.slice();
+  const bytes = new Uint8Array(section.data);
   for (const { offset, symbol, addend } of elf.relocationsOf(section.index)) {
     bytes.fill(0, offset, offset + 8);
     const target = elf.symbols[symbol];

@@ -2,7 +2,7 @@ import { typeTable } from '../diff/type-table.ts';
 import type { TypeChange } from '../diff/types.ts';
 import { finding, labelOf, listed, memberText, revertHunk } from './support.ts';
 import type { Finding, HazardInput, Related, Severity } from './types.ts';
-import { editedMembers, judgeLayout, type LayoutVerdict } from './types-of-change.ts';
+import { judgeLayout, type LayoutVerdict, layoutFacts, membersOf } from './types-of-change.ts';
 
 /** Longest list of places that a finding carries. */
 const maxRelated = 12;
@@ -13,10 +13,14 @@ export interface LayoutRule {
   readonly severity: Severity;
   /** The consequence and the way out, after the sentence that names the edit. */
   readonly consequence: string;
+  /** Further places, named before the users of the type. */
+  readonly related?: readonly Related[];
+  /** Facts besides those of every layout finding. */
+  readonly evidence?: Finding['evidence'];
 }
 
 /**
- * One finding for each type of that verdict that was itself edited and of which instances can outlive the patch. Types that differ
+ * One finding for each type that the fact holds of, that was itself edited and of which instances can outlive the patch. Types that differ
  * only because they contain it are named in it, and get none of their own.
  */
 export function layoutFindings(
@@ -25,22 +29,28 @@ export function layoutFindings(
   rule: (type: TypeChange, input: HazardInput) => LayoutRule,
 ): Finding[] {
   return input.diff.types
-    .filter((type) => judgeLayout(type) === verdict && !type.confined && (type.causes ?? []).length === 0)
-    .map((type) => describe(input, type, rule(type, input)));
+    .filter((type) => layoutFacts(type).includes(verdict) && !type.confined && (type.causes ?? []).length === 0)
+    .map((type) => describe(input, type, verdict, rule(type, input)));
 }
 
-function describe(input: HazardInput, type: TypeChange, rule: LayoutRule): Finding {
+function describe(input: HazardInput, type: TypeChange, fact: LayoutVerdict, rule: LayoutRule): Finding {
   const label = labelOf(type);
-  const edited = editedMembers(type);
+  const edited = membersOf(type, fact);
+  const worst = judgeLayout(type) === fact;
   const first = edited.find(({ next, at }) => next !== undefined && at !== undefined);
   const at = first?.at ?? type.at;
   const followers = followersOf(input, label);
-  const facts = type.kind === 'typedef' || edited.length === 0 ? [] : edited.map(memberText);
+  // The members are told once: by the worst finding of the type.
+  const told = worst || fact !== 'grown';
+  const facts = type.kind === 'typedef' || !told ? [] : edited.map(memberText);
   const pushed = type.members.filter((member) => !edited.includes(member));
   const size = type.baseSize === type.nextSize ? '' : ` (${type.baseSize} → ${type.nextSize} bytes)`;
-  const what = facts.length > 0 ? `${label}${size}: ${listed(facts, 3)}` : `${label} changed${size}`;
+  const what =
+    facts.length > 0
+      ? `${label}${size}: ${listed(facts, 3)}`
+      : `${label} ${fact === 'grown' ? `went from ${type.baseSize} to ${type.nextSize} bytes` : `changed${size}`}`;
   const inside =
-    followers.length > 0
+    followers.length > 0 && told
       ? ` ${listed(followers.map(labelOf), 3)} contain${followers.length === 1 ? 's' : ''} it and change${followers.length === 1 ? 's' : ''} too.`
       : '';
   return finding({
@@ -53,12 +63,13 @@ function describe(input: HazardInput, type: TypeChange, rule: LayoutRule): Findi
       type: label,
       baseSize: type.baseSize,
       nextSize: type.nextSize,
-      members: type.members.map(memberText),
+      members: (worst ? type.members : edited).map(memberText),
       ...(pushed.length > 0 && { pushed: pushed.map(({ path }) => path) }),
       ...(followers.length > 0 && { embeddedIn: followers.map(labelOf) }),
       outlivesBy: type.outlivesBy,
+      ...rule.evidence,
     },
-    related: [...oldDefinition(type), ...users(input, type, followers)].slice(0, maxRelated),
+    related: [...oldDefinition(type), ...(rule.related ?? []), ...users(input, type, followers)].slice(0, maxRelated),
     fixes: revertHunk(at, label),
   });
 }
@@ -84,6 +95,21 @@ export function oldDefinition(type: TypeChange): readonly Related[] {
   return at
     ? [{ at, message: `${labelOf(type)} in the running program is ${type.baseSize} bytes; it was declared here` }]
     : [];
+}
+
+/** Objects with static storage that are, or contain, an instance: `quotes (global)`, `cache (static in lookup())`. */
+export function instancesOf(input: HazardInput, type: TypeChange): string[] {
+  const { dwarf } = input.pair.base;
+  const table = typeTable(dwarf);
+  const label = labelOf(type);
+  const holders = new Set([type, ...followersOf(input, label)].map(({ base }) => base?.index ?? -1));
+  holders.delete(-1);
+  const names = new Set<string>();
+  for (const { name, type: ref, declaration, scope, external } of dwarf.variables) {
+    if (declaration || !holders.has(table.element(ref))) continue;
+    names.add(`${name} (${scope !== undefined ? `static in ${scope}()` : external ? 'global' : 'static'})`);
+  }
+  return [...names];
 }
 
 /** Variables and functions of the next object that hold the type, or point to it. */

@@ -10,7 +10,7 @@ export const staticLocalShared: Hazard = {
   find: (input) => {
     const { base } = input.pair;
     const replaced = new Set(replacedFunctions(input).map(({ name }) => name));
-    if (replaced.size === 0) return [];
+    if (replaced.size === 0 || !usesStaticLocal(input)) return [];
     const users = new Map<number, Set<string>>();
     for (const { from, target } of referencesOf(base)) {
       if (!from || target.type !== 'object' || target.bind !== 'local') continue;
@@ -53,6 +53,32 @@ export const staticLocalShared: Hazard = {
     return findings;
   },
 };
+
+/** Whether the code of a replaced function refers to a static local at all: without the references of the whole object, which are many. */
+function usesStaticLocal(input: HazardInput): boolean {
+  const { elf, dwarf } = input.pair.base;
+  const places = new Map<number, Set<number>>();
+  for (const { scope, place } of dwarf.variables) {
+    if (scope === undefined || !place) continue;
+    const offsets = places.get(place.section) ?? new Set<number>();
+    offsets.add(place.offset);
+    places.set(place.section, offsets);
+  }
+  if (places.size === 0) return false;
+  return replacedFunctions(input).some(({ base: symbol }) => {
+    if (typeof symbol?.place !== 'number') return false;
+    const end = symbol.offset + symbol.size;
+    return elf.relocationsOf(symbol.place).some((relocation) => {
+      if (relocation.offset < symbol.offset || relocation.offset >= end) return false;
+      const target = elf.symbols[relocation.symbol];
+      // By section symbol the place depends on the field's bias, and may be inside of an array: any static local there is enough to look closer.
+      return (
+        typeof target?.place === 'number' &&
+        (target.type === 'section' ? places.has(target.place) : places.get(target.place)?.has(target.offset) === true)
+      );
+    });
+  });
+}
 
 /** Number of places in a function that refer to a symbol. */
 const uses = (object: ObjectModel, symbol: number, name: string): number =>

@@ -1,7 +1,7 @@
 import type { DataChange } from '../diff/types.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
-import { isInitData, isPercpu, judgeData, oldPlace } from './data.ts';
-import { afterEdits, dataName, finding, isGenerated, revertHunk } from './support.ts';
+import { isInitData, isPercpu, oldPlace, resizedData } from './data.ts';
+import { afterEdits, dataName, finding, isGenerated, labelOf, revertHunk } from './support.ts';
 import type { Hazard, HazardInput } from './types.ts';
 
 const lone = (input: HazardInput, status: DataChange['status']): readonly DataChange[] =>
@@ -56,18 +56,23 @@ export const staticLocalRemoved: Hazard = {
 export const staticLocalResized: Hazard = {
   codes: ['static-local-resized'],
   find: (input) =>
-    input.diff.data
-      .filter((data) => data.staticLocal && judgeData(input, data) === 'size')
-      .map((data) =>
+    resizedData(input)
+      .filter(({ data }) => data.staticLocal)
+      .map(({ data, behind, follows, related }) =>
         finding({
           code: 'static-local-resized',
           severity: 'blocker',
           symbol: data.name,
           at: data.at,
-          message: `The static variable ${dataName(data)} went from ${data.baseSize} to ${data.nextSize} bytes. The running copy keeps its size and its value: patched code would reach past its end or misread it. Give the new variable a new name (it then starts with its initial value), or keep the size.`,
-          evidence: { baseSize: data.baseSize, nextSize: data.nextSize, ...(data.scope && { function: data.scope }) },
-          related: oldPlace(input, data),
-          fixes: revertHunk(data.at, data.name),
+          message: `The static variable ${dataName(data)} went from ${data.baseSize} to ${data.nextSize} bytes.${follows} The running copy keeps its size and its value: patched code would reach past its end or misread it. Give the new variable a new name (it then starts with its initial value), or keep the size.`,
+          evidence: {
+            baseSize: data.baseSize,
+            nextSize: data.nextSize,
+            ...(data.scope && { function: data.scope }),
+            ...(behind && { type: labelOf(behind) }),
+          },
+          related,
+          fixes: behind ? [] : revertHunk(data.at, data.name),
         }),
       ),
 };

@@ -1,6 +1,6 @@
-import type { TypeChange } from '../diff/types.ts';
+import type { MemberChange, TypeChange } from '../diff/types.ts';
 
-/** What a changed struct or union means for instances that exist already; the worst that applies. */
+/** What a changed struct or union means for instances that exist already. */
 export type LayoutVerdict =
   /** Members moved, changed size or bit position, or went away such that the rest shifted or the type shrank. */
   | 'layout'
@@ -17,14 +17,19 @@ export type LayoutVerdict =
 const reserved = /^_*(reserved|rsvd|resv|pad|padding|unused|spare|dummy|fill|filler|hole)\d*_*\w{0,4}$/i;
 
 /** True where a rename takes a reserved member into use: `pad2` → `flags`. */
-export const takesReserved = (change: TypeChange['members'][number]): boolean =>
+export const takesReserved = (change: MemberChange): boolean =>
   change.what === 'renamed' && reserved.test(change.base?.name ?? '') && !reserved.test(change.next?.name ?? '');
 
-/** Classifies a changed struct, union or typedef. */
+/** The worst of what a changed type means for instances that exist already. */
 export function judgeLayout(type: TypeChange): LayoutVerdict {
-  if (type.status !== 'changed') return 'none';
-  if (type.kind === 'typedef') return type.baseSize !== type.nextSize ? 'layout' : 'retyped';
-  if (type.kind === 'enum') return type.baseSize !== type.nextSize ? 'layout' : 'none';
+  return layoutFacts(type)[0] ?? 'none';
+}
+
+/** Everything that holds of a changed struct, union, enum or typedef, the worst first; each is reported by its own code. */
+export function layoutFacts(type: TypeChange): readonly LayoutVerdict[] {
+  if (type.status !== 'changed') return [];
+  if (type.kind === 'typedef') return [type.baseSize !== type.nextSize ? 'layout' : 'retyped'];
+  if (type.kind === 'enum') return type.baseSize !== type.nextSize ? ['layout'] : [];
   const { members } = type;
   const shifts = members.some(
     ({ what, inPadding, overlay }) =>
@@ -33,13 +38,33 @@ export function judgeLayout(type: TypeChange): LayoutVerdict {
       what === 'bit-position' ||
       (what === 'added' && !inPadding && !overlay && type.nextSize <= type.baseSize),
   );
-  if (shifts || type.nextSize < type.baseSize) return 'layout';
-  if (type.nextSize > type.baseSize) return 'grown';
-  if (members.some(({ what }) => what === 'removed')) return 'removed';
-  if (members.some((member) => (member.what === 'added' && member.inPadding) || takesReserved(member)))
-    return 'padding';
-  if (members.some(({ what }) => what === 'retyped')) return 'retyped';
-  return 'none';
+  const layout = shifts || type.nextSize < type.baseSize;
+  const facts: LayoutVerdict[] = [];
+  if (layout) facts.push('layout');
+  if (type.nextSize > type.baseSize) facts.push('grown');
+  // What is gone, or lies in what was padding, says something of its own only where the rest is where it was.
+  if (!layout && type.nextSize === type.baseSize && members.some(({ what }) => what === 'removed'))
+    facts.push('removed');
+  if (!layout && members.some(usesPadding)) facts.push('padding');
+  if (members.some(keepsPlace)) facts.push('retyped');
+  return facts;
+}
+
+/** A member in bytes that nobody maintained so far. */
+const usesPadding = (change: MemberChange): boolean =>
+  (change.what === 'added' && change.inPadding === true) || takesReserved(change);
+
+/** A member of another type at the same place. */
+const keepsPlace = ({ what, base, next }: MemberChange): boolean =>
+  what === 'retyped' && base?.bitOffset === next?.bitOffset && base?.bitSize === next?.bitSize;
+
+/** Members that a fact is about; all edited ones for the worst fact of the type. */
+export function membersOf(type: TypeChange, fact: LayoutVerdict): TypeChange['members'] {
+  if (fact === judgeLayout(type)) return editedMembers(type);
+  if (fact === 'padding') return type.members.filter(usesPadding);
+  if (fact === 'retyped') return type.members.filter(keepsPlace);
+  if (fact === 'removed') return type.members.filter(({ what }) => what === 'removed');
+  return editedMembers(type);
 }
 
 /**
