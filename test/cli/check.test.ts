@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, describe, it } from 'node:test';
+import { Project } from '../server/project.ts';
 import { cli, tickerWorkspace } from './support.ts';
 
 const workspace = tickerWorkspace();
@@ -153,5 +154,32 @@ describe('asm', () => {
     const { out } = await cli(['asm', '-y', 'quote_alarm'], { cwd: workspace.folder });
     assert.match(out, /^ +.* [<>|] .*/m);
     for (const line of out.split('\n')) assert.ok([...line].length <= 100, line);
+  });
+});
+
+describe('without git and without a baseline', () => {
+  it('check, build and asm refuse, name --base, and work with it; a named file is no way around', async () => {
+    const project = new Project({ 'x.c': 'int f(void) { return 1; }\n', 'other/x.c': 'int f(void) { return 2; }\n' });
+    try {
+      project.commands([{ file: 'x.c', arguments: ['gcc', '-O2', '-c', 'x.c', '-o', 'x.o'] }]);
+      const ask = (...args: string[]) => cli(args, { cwd: project.root });
+      for (const args of [
+        ['check'],
+        ['check', 'x.c'],
+        ['check', 'x.c', '--json'],
+        ['build', 'x.c', '-o', 'p.lpatch'],
+        ['asm', 'f'],
+      ]) {
+        const { status, out, err } = await ask(...args);
+        assert.equal(status, 2, args.join(' '));
+        assert.match(err, /nothing to compare with.*--base DIR/);
+        assert.equal(out, '');
+      }
+      const { status, out } = await ask('check', 'x.c', '--base', 'other');
+      assert.equal(status, 0);
+      assert.match(out, /\bf\b/);
+    } finally {
+      project.remove();
+    }
   });
 });

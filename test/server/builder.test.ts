@@ -213,7 +213,9 @@ for (const compiler of ['gcc', 'clang'].filter(hasTool)) {
         const reference = () => {
           const at = args.indexOf('-o');
           const real = [...args.slice(0, at), ...args.slice(at + 2)].filter((arg) => !/^-M|^-Wp/.test(arg));
-          sh(directory, ...real, '-g', '-ffunction-sections', '-fdata-sections', '-o', join(project.top, 'ref.o'));
+          const types = compiler === 'clang' ? ['-fno-eliminate-unused-debug-types'] : [];
+          const added = ['-g', '-ffunction-sections', '-fdata-sections', ...types];
+          sh(directory, ...real, ...added, '-o', join(project.top, 'ref.o'));
           return readFileSync(join(project.top, 'ref.o'));
         };
         const original = essence(project, reference(), 'original');

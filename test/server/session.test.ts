@@ -7,6 +7,7 @@ import { createSession, type Session, type SessionOptions } from '../../server/s
 import type { SessionEvent } from '../../server/src/session-types.ts';
 import { loadConfig } from '../../server/src/shell/config.ts';
 import type { UnitState } from '../../server/src/shell/types.ts';
+import { hasTool } from '../support/cc.ts';
 import { Project, sh } from './project.ts';
 
 const FLAGS = ['-O2', '-Wall', '-Iinclude'];
@@ -605,3 +606,29 @@ test('new commands and a new livepatch.json are taken over', async () => {
 });
 
 after(() => assert.equal(open.length, 0));
+
+for (const compiler of ['gcc', 'clang'].filter(hasTool)) {
+  test(`${compiler}: the layout of what is only reached through an extern variable is watched`, async () => {
+    const header = 'struct config { int level; int depth; };\nextern struct config settings;\n';
+    const project = makeProject(
+      { 'include/conf.h': header, 'd.c': '#include "conf.h"\nint deep(void)\n{\n  return settings.depth;\n}\n' },
+      compiler,
+    );
+    const { session, settled } = await start(project);
+    project.edit('include/conf.h', 'int depth', 'int width; int depth');
+    session.saved(project.path('include/conf.h'));
+    await session.idle();
+    session.saved(project.path('d.c'));
+    const { result } = await settled('d.c');
+    const blockers = (result?.findings ?? []).filter(({ severity }) => severity === 'blocker');
+    assert.ok(
+      blockers.some(({ code, symbol }) => code === 'struct-layout' && symbol === 'struct config'),
+      JSON.stringify(blockers),
+    );
+    assert.equal(
+      result?.pair.provenance.nextCommand.at(-1) === '-fno-eliminate-unused-debug-types',
+      compiler === 'clang',
+    );
+    assert.deepEqual(result?.pair.provenance.baseCommand, result?.pair.provenance.nextCommand);
+  });
+}

@@ -75,7 +75,13 @@ export async function compareTree(
   files: readonly string[],
   context: CliContext,
 ): Promise<TreeResult> {
-  const { session } = workspace;
+  const { config, session } = workspace;
+  if (config.baseline.kind === 'start') {
+    // A command that runs once would compare the files with themselves.
+    throw new CannotError(
+      `${config.root} is not under git, and no baseline is set: there is nothing to compare with. Give the original sources: --base DIR, or "baseline" in ${CONFIG_FILE}.`,
+    );
+  }
   for (const problem of workspace.configProblems) context.err(`livepatch: ${problem}\n`);
   const paths = files.length > 0 ? files.map((file) => resolve(context.cwd, file)) : await changedFiles(workspace);
   for (const path of paths) if (!existsSync(path)) throw new CannotError(`${path} does not exist.`);
@@ -113,12 +119,7 @@ export async function compareTree(
 }
 
 /** Files that exist and differ from the baseline. */
-async function changedFiles({ config, session }: Workspace): Promise<string[]> {
-  if (config.baseline.kind === 'start') {
-    throw new CannotError(
-      `${config.root} is not under git, and no baseline is set: there is nothing to compare with. Give the original sources: --base DIR, or "baseline" in ${CONFIG_FILE}.`,
-    );
-  }
+async function changedFiles({ session }: Workspace): Promise<string[]> {
   try {
     return (await session.changedFiles()).filter((path) => existsSync(path));
   } catch (error) {

@@ -9,6 +9,7 @@ import { cleanLog } from './diagnostics.ts';
 import { diskFull, failureOf, isDiskFull } from './failures.ts';
 import { FileHashes, sha256 } from './hashes.ts';
 import { Mirror, type Replacement } from './mirror.ts';
+import { expandResponseFiles } from './responseFiles.ts';
 import { run } from './runner.ts';
 import { Semaphore } from './semaphore.ts';
 import type { ObjectStore, StoredSource } from './store.ts';
@@ -101,15 +102,15 @@ export class Builder {
       `${basename(command.output ?? command.file, extname(command.output ?? command.file))}.o`,
     );
     const depfile = `${object}.d`;
+    const identity = await this.identify(command);
     const prepared = prepareCommand(command, {
       object,
       depfile,
       ...(settings.mirror ? { mirror: settings.mirror } : {}),
-      ...(settings.extra ? { extra: settings.extra } : {}),
+      extra: [...(identity?.debugOptions ?? []), ...(settings.extra ?? [])],
     });
     if (typeof prepared === 'string') return { kind: 'failed', reason: 'unsupported', message: prepared, log: '' };
     const back = { directory: command.directory, unmap: settings.mirror?.unmap ?? ((text: string) => text) };
-    const identity = this.identify(command);
     const release = await this.slots.take(settings.priority ?? 0, signal);
     if (!release) return { kind: 'cancelled' };
     try {
@@ -134,10 +135,9 @@ export class Builder {
         milliseconds += result.milliseconds;
         logs.push(cleanLog(result.stderr.toString(), back));
       }
-      const [bytes, deps, compiler] = await Promise.all([
+      const [bytes, deps] = await Promise.all([
         readFile(object).catch(() => undefined),
         readFile(depfile, 'utf8').catch(() => ''),
-        identity,
       ]);
       if (!bytes) {
         return {
@@ -152,7 +152,7 @@ export class Builder {
         object: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
         dependencies: parseDepfile(deps, prepared.directory),
         command: prepared.arguments.slice(0, -5),
-        compiler: compiler?.version ?? '',
+        compiler: identity?.version ?? '',
         log: logs.join(''),
         milliseconds,
         cached: false,
@@ -181,11 +181,12 @@ export class Builder {
    * @param unsaved contents by path, as the editor names it
    */
   async next(
-    command: CompileCommand,
+    given: CompileCommand,
     unsaved: ReadonlyMap<string, Uint8Array>,
     signal?: AbortSignal,
     priority = 0,
   ): Promise<BuildOutcome> {
+    const command = await expanded(given);
     if (unsaved.size === 0) return this.compile(command, { priority }, signal);
     try {
       const mirror = await this.mirror('overlay', command);
@@ -221,16 +222,18 @@ export class Builder {
 
   /** The original object of a unit: from the cache, or compiled from the baseline's sources through a mirror of the tree. */
   async original(
-    command: CompileCommand,
+    given: CompileCommand,
     differing: ReadonlyMap<string, Replacement>,
     signal?: AbortSignal,
     priority = 0,
   ): Promise<BaseObject | Failure> {
     const { store, log } = this.options;
+    const command = await expanded(given);
     const compiler = await this.identify(command);
     const environment = READING.map((name) => `${name}=${process.env[name] ?? ''}`);
     const key = JSON.stringify([
       compiler?.key,
+      compiler?.debugOptions,
       command.arguments,
       command.directory,
       command.file,
@@ -246,7 +249,7 @@ export class Builder {
           object: found.object,
           sources: found.sources,
           dependencies: found.sources.map(({ path }) => path),
-          command: plainCommand(command),
+          command: plainCommand(command, compiler),
           compiler: compiler.version,
           log: '',
           milliseconds: 0,
@@ -312,7 +315,7 @@ export class Builder {
     const sources = await Promise.all(
       built.dependencies.map(async (path) => ({ path, hash: await this.baselineHash(path, differing) })),
     );
-    return { ...built, command: plainCommand(command), sources };
+    return { ...built, command: plainCommand(command, await this.identify(command)), sources };
   }
 
   /** A file that was read past the mirror although the baseline has it otherwise. */
@@ -330,8 +333,9 @@ export class Builder {
   }
 
   /** Files that the unit includes now, without compiling it (`-MM`); undefined where the preprocessor fails. */
-  async scan(command: CompileCommand, signal?: AbortSignal): Promise<string[] | undefined> {
+  async scan(given: CompileCommand, signal?: AbortSignal): Promise<string[] | undefined> {
     const { scratch, isTrusted, config } = this.options;
+    const command = await expanded(given);
     const folder = join(scratch, 'out', String(++count));
     const depfile = join(folder, 'scan.d');
     const prepared = prepareCommand(command, { object: join(folder, 'scan.o'), depfile, scanOnly: true });
@@ -374,9 +378,15 @@ export class Builder {
   }
 }
 
+/** The command with its response files read: what they say is redirected like the rest, and is part of the cache key. */
+async function expanded(command: CompileCommand): Promise<CompileCommand> {
+  const args = await expandResponseFiles(command.arguments, command.directory);
+  return args === command.arguments ? command : { ...command, arguments: args };
+}
+
 /** The user's arguments with what is added, as shown beside results: free of scratch paths. */
-function plainCommand(command: CompileCommand): readonly string[] {
-  const prepared = prepareCommand(command, { object: '', depfile: '' });
+function plainCommand(command: CompileCommand, compiler: CompilerIdentity | undefined): readonly string[] {
+  const prepared = prepareCommand(command, { object: '', depfile: '', extra: compiler?.debugOptions ?? [] });
   return typeof prepared === 'string' ? command.arguments : prepared.arguments.slice(0, -5);
 }
 

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, isAbsolute, resolve } from 'node:path';
 import { outputOf } from './commandLine.ts';
+import { expandResponseFiles } from './responseFiles.ts';
 import { splitSteps, stepArguments } from './tokenize.ts';
 import type { CompileCommand } from './types.ts';
 
@@ -107,5 +108,15 @@ export async function readCompileCommands(path: string): Promise<CommandList> {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     return { commands: [], problems: missing ? [] : [`${path} cannot be read: ${(error as Error).message}`] };
   }
-  return parseCompileCommands(text, path);
+  const list = parseCompileCommands(text, path);
+  // The object may be named in a response file.
+  const commands = await Promise.all(
+    list.commands.map(async (command) => {
+      if (command.output !== undefined || !command.arguments.some((arg) => arg.startsWith('@'))) return command;
+      const args = await expandResponseFiles(command.arguments, command.directory);
+      const output = outputOf(args, command.directory, command.file);
+      return output === undefined ? command : { ...command, output };
+    }),
+  );
+  return { ...list, commands };
 }

@@ -10,7 +10,15 @@ export interface CompilerIdentity {
   readonly version: string;
   /** Path, size, time stamp and version in one text, for cache keys. */
   readonly key: string;
+  /** Options that let its debug information say as much as gcc's. */
+  readonly debugOptions: readonly string[];
 }
+
+/**
+ * clang describes no type that is only reached through an `extern` variable, so that an edit to it would go unseen. gcc describes what is
+ * used; it is left as it is.
+ */
+const ALL_TYPES = '-fno-eliminate-unused-debug-types';
 
 /** Path of a program as `execvp` finds it; undefined where there is none. */
 export async function findProgram(
@@ -61,15 +69,22 @@ export class Compilers {
   }
 
   private async ask(program: string, path: string, stamp: string, directory: string): Promise<CompilerIdentity> {
-    const result = await run({
-      arguments: [program, '--version'],
-      directory,
-      environment: { ...process.env, LC_ALL: 'C' },
-      timeout: 10_000,
-      isTrusted: this.isTrusted,
-      outputLimit: 4096,
-    });
-    const version = result.kind === 'exited' ? (result.stdout.toString().split('\n')[0] ?? '').trim() : '';
-    return { path, version, key: `${stamp} ${version}` };
+    const version = async (...options: string[]) => {
+      const result = await run({
+        arguments: [program, ...options, '--version'],
+        directory,
+        environment: { ...process.env, LC_ALL: 'C' },
+        timeout: 10_000,
+        isTrusted: this.isTrusted,
+        outputLimit: 4096,
+      });
+      if (result.kind !== 'exited' || result.status !== 0) return '';
+      return (result.stdout.toString().split('\n')[0] ?? '').trim();
+    };
+    // One question for both: a compiler that does not know the option ends with an error.
+    const withTypes = await version(ALL_TYPES);
+    const known = /\bclang\b/.test(withTypes);
+    const text = withTypes === '' ? await version() : withTypes;
+    return { path, version: text, key: `${stamp} ${text}`, debugOptions: known ? [ALL_TYPES] : [] };
   }
 }

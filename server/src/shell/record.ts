@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, delimiter, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import { outputOf } from './commandLine.ts';
 import { findProgram } from './compiler.ts';
+import { expandResponseFiles } from './responseFiles.ts';
 
 /** What to record. */
 export interface RecordRequest {
@@ -78,6 +79,11 @@ export function parseCalls(bytes: Buffer): { directory: string; arguments: strin
     at += 3 + count;
   }
   return calls;
+}
+
+/** A call with its response files read: a build may delete them later, and the source may stand in one. */
+async function withResponseFiles(call: { directory: string; arguments: readonly string[] }) {
+  return { ...call, arguments: await expandResponseFiles(call.arguments, call.directory) };
 }
 
 /** The compilations among the calls: one entry for each source. Links, preprocessing and probes (`-E`, `-M`, `-v`) are none. */
@@ -186,7 +192,7 @@ export async function record(request: RecordRequest): Promise<RecordOutcome> {
       });
       const calls = [];
       for (const name of await readdir(log)) calls.push(...parseCalls(await readFile(join(log, name))));
-      recorded = compilationsOf(calls);
+      recorded = compilationsOf(await Promise.all(calls.map(withResponseFiles)));
     }
     if (status === 127)
       messages.push(`\`${request.command[0]}\` could not be started (or a program of the build was not found).`);
