@@ -22,6 +22,11 @@ export async function timed(work) {
 export function keep(name, result) {
   const folder = join(import.meta.dirname, '..', 'results');
   mkdirSync(folder, { recursive: true });
-  const machine = { processors: cpus().length, model: cpus()[0]?.model ?? '', node: process.versions.node, load: loadavg().map((n) => round(n, 1)) };
+  const machine = {
+    processors: cpus().length,
+    model: cpus()[0]?.model ?? '',
+    node: process.versions.node,
+    load: loadavg().map((n) => round(n, 1)),
+  };
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify({ name, machine, ...result }, null, 2)}\n`);
 }
