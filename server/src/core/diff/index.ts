@@ -49,7 +49,12 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
     reasons.set(one.change, described.reasons);
     return described;
   });
-  const inlining = diffInlining(base, next, changes, (change) => reasons.get(change) ?? []);
+  const inlining = diffInlining(
+    base,
+    next,
+    changes.filter((change) => !lineOnly.has(change.name)),
+    (change) => reasons.get(change) ?? [],
+  );
   return {
     functions,
     sameFunctions: same,
@@ -132,6 +137,9 @@ function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): Func
   const side = change.next ? input.next : input.base;
   const body = change.next ?? change.base!;
   const at = functionAt(side.object, body.section, body.start)?.decl;
+  const { proof } = read;
+  const differing = changedLines(aligned);
+  const lines = () => (lineOnly ? (proof?.places() ?? []) : differing);
   return {
     name: change.name,
     status: change.status,
@@ -145,7 +153,10 @@ function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): Func
     reasons: reasonsOf(input, change, aligned, lineOnly),
     lineOnly,
     ...(at ? { at } : {}),
-    changedLines: lineOnly ? (read.proof?.places ?? []) : changedLines(aligned),
+    // Of line numbers only, hundreds may change that nobody looks at.
+    get changedLines() {
+      return lines();
+    },
   };
 }
 

@@ -4,6 +4,7 @@ import { KIND } from '../asm/scan.ts';
 import { callsAt, lastLineAt, locationAt } from '../asm/source.ts';
 import { codeBias, relocationsIn, relocationTarget } from '../asm/targets.ts';
 import type { LineRow, SourceLocation } from '../dwarf/types.ts';
+import { lazy } from '../elf/lazy.ts';
 import type { CodeComparer, Site } from './code.ts';
 import { hunksOf, mapLine } from './edits.ts';
 import type { BodyScan, Side } from './meaning.ts';
@@ -28,8 +29,8 @@ export interface LineProof {
   readonly lines: ReadonlySet<number>;
   /** Enough by itself; else other functions of the unit have to bear witness (`isEnough`). */
   readonly complete: boolean;
-  /** Source lines (next side) of the sites, where known. */
-  readonly places: readonly SourceLocation[];
+  /** Source lines (next side) of the sites, where known. Found at the first call: inlined calls have to be read for them. */
+  places(): readonly SourceLocation[];
 }
 
 /** Different lines that make it certain that a unit has its own line numbers as constants. */
@@ -65,19 +66,25 @@ export function proveLineOnly(
   if (!shifts) return undefined;
   const proof: Proof = { base, next, baseBody, nextBody, from, to, baseLines, nextLines, shifts, edits };
   const lines = new Set<number>();
-  const places = new Map<string, SourceLocation>();
   let complete = true;
   for (const site of sites) {
     const named = namesItsPlace(proof, site, [...shifts.byFile.keys()]);
     if (!isOwnLine(proof, site) && !(named && movesWithLines(proof, site))) return undefined;
     if (!named && !edits) complete = false;
     lines.add(site.base);
+  }
+  return { lines, complete, places: lazy(() => placesOfSites(proof, sites)) };
+}
+
+function placesOfSites({ next, nextBody, to, nextLines }: Proof, sites: readonly Site[]): readonly SourceLocation[] {
+  const places = new Map<string, SourceLocation>();
+  for (const site of sites) {
     const offset = nextBody.start + to.scan.start[site.nextIndex]!;
     for (const at of [locationAt(nextLines, offset), callsAt(next.object, nextBody.section, offset)[0]?.call]) {
       if (at) places.set(`${at.file}:${at.line}`, { file: at.file, line: at.line });
     }
   }
-  return { lines, complete, places: [...places.values()] };
+  return [...places.values()];
 }
 
 interface Proof {
@@ -101,26 +108,42 @@ function isCall(scanned: BodyScan, index: number): boolean {
 /** The immediate is the line of its statement on both sides. */
 function isOwnLine(proof: Proof, site: Site): boolean {
   // An argument stands under its own statement's line, or under none of its own before the call that carries it.
-  let i = site.baseIndex;
-  let j = site.nextIndex;
-  for (let step = 0; step < REACH && i < proof.from.scan.count && j < proof.to.scan.count; step++, i++, j++) {
-    const call = isCall(proof.from, i);
-    if ((step === 0 || call) && isAt(proof, site, i, j)) return true;
-    if (call) return false;
+  const distances = [0];
+  for (let step = 0; step < REACH && site.baseIndex + step < proof.from.scan.count; step++) {
+    if (!isCall(proof.from, site.baseIndex + step)) continue;
+    if (step > 0) distances.push(step);
+    break;
   }
-  return false;
+  // Line rows are at hand; the inlined calls of a function have to be read first.
+  return distances.some((by) => isAt(proof, site, by)) || distances.some((by) => isInlinedAt(proof, site, by));
 }
 
-/** The numbers are the lines of the two instructions, or of the same inlined call around them. */
-function isAt(proof: Proof, site: Site, i: number, j: number): boolean {
-  const matches = (b: SourceLocation | undefined, n: SourceLocation | undefined) =>
-    b?.line === site.base && n?.line === site.next && baseName(b.file) === baseName(n.file);
-  const baseAt = proof.baseBody.start + proof.from.scan.start[i]!;
-  const nextAt = proof.nextBody.start + proof.to.scan.start[j]!;
-  if (matches(locationAt(proof.baseLines, baseAt), locationAt(proof.nextLines, nextAt))) return true;
+function isLine(site: Site, b: SourceLocation | undefined, n: SourceLocation | undefined): boolean {
+  return b?.line === site.base && n?.line === site.next && baseName(b.file) === baseName(n.file);
+}
+
+/** Section offsets of the instructions this many behind the site. */
+function offsetsAt({ baseBody, nextBody, from, to }: Proof, site: Site, by: number): readonly [number, number] {
+  const last = to.scan.count - 1;
+  return [
+    baseBody.start + from.scan.start[site.baseIndex + by]!,
+    nextBody.start + to.scan.start[Math.min(site.nextIndex + by, last)]!,
+  ];
+}
+
+/** The numbers are the lines of the two instructions. */
+function isAt(proof: Proof, site: Site, by: number): boolean {
+  const [baseAt, nextAt] = offsetsAt(proof, site, by);
+  return isLine(site, locationAt(proof.baseLines, baseAt), locationAt(proof.nextLines, nextAt));
+}
+
+/** The numbers are the lines of the same inlined call around the two instructions. */
+function isInlinedAt(proof: Proof, site: Site, by: number): boolean {
+  const [baseAt, nextAt] = offsetsAt(proof, site, by);
   const before = callsAt(proof.base.object, proof.baseBody.section, baseAt);
+  if (before.length === 0) return false;
   const after = callsAt(proof.next.object, proof.nextBody.section, nextAt);
-  return before.some((call, depth) => call.name === after[depth]?.name && matches(call.call, after[depth]?.call));
+  return before.some((call, depth) => call.name === after[depth]?.name && isLine(site, call.call, after[depth]?.call));
 }
 
 /**

@@ -24,9 +24,16 @@ export interface Abbrev {
   readonly slots: readonly number[];
   /** Bytes of all attributes; -1 where they vary. */
   readonly fixedSize: number;
+  /** How to move over the attributes: bytes to skip, or one of the `SKIP_` steps; `SKIP_FORM` is followed by the attribute's form. */
+  readonly steps: Int32Array;
   /** What the scan does with entries of this kind: see `slots.ts`. */
   readonly interest: number;
 }
+
+/** Steps of `Abbrev.steps` that depend on the data: a LEB128 number, a block with its length as one, any other form. */
+export const SKIP_LEB = -1;
+export const SKIP_BLOCK = -2;
+export const SKIP_FORM = -3;
 
 /** Abbreviations by code. */
 export interface AbbrevTable {
@@ -150,5 +157,50 @@ function readAbbrev(reader: Reader, encoding: Encoding): Abbrev {
     fixedSize = size < 0 || fixedSize < 0 ? -1 : fixedSize + size;
   }
   const interest = interestOf(tag, names, forms);
-  return { tag, hasChildren, names, forms, sizes, implicit, slots, fixedSize, interest };
+  return {
+    tag,
+    hasChildren,
+    names,
+    forms,
+    sizes,
+    implicit,
+    slots,
+    fixedSize,
+    steps: stepsOver(forms, sizes),
+    interest,
+  };
+}
+
+function stepsOver(forms: readonly number[], sizes: readonly number[]): Int32Array {
+  const steps: number[] = [];
+  forms.forEach((form, i) => {
+    const size = sizes[i]!;
+    const last = steps.length - 1;
+    if (size === 0) return;
+    // A form may follow SKIP_FORM: it is no number of bytes to add to.
+    if (size > 0 && last >= 0 && steps[last]! > 0 && steps[last - 1] !== SKIP_FORM) steps[last]! += size;
+    else if (size > 0) steps.push(size);
+    else if (form === d.DW_FORM_exprloc || form === d.DW_FORM_block) steps.push(SKIP_BLOCK);
+    else if (isLeb(form)) steps.push(SKIP_LEB);
+    else steps.push(SKIP_FORM, form);
+  });
+  return Int32Array.from(steps);
+}
+
+/** Forms whose value is one LEB128 number. */
+export function isLeb(form: number): boolean {
+  switch (form) {
+    case d.DW_FORM_udata:
+    case d.DW_FORM_sdata:
+    case d.DW_FORM_ref_udata:
+    case d.DW_FORM_strx:
+    case d.DW_FORM_addrx:
+    case d.DW_FORM_loclistx:
+    case d.DW_FORM_rnglistx:
+    case d.DW_FORM_GNU_addr_index:
+    case d.DW_FORM_GNU_str_index:
+      return true;
+    default:
+      return false;
+  }
 }

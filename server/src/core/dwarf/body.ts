@@ -1,118 +1,144 @@
+import type { Abbrev } from './abbrev.ts';
 import * as d from './constants.ts';
 import { Die, skipAttributes } from './die.ts';
 import { staticLocation } from './locations.ts';
-import { Damaged } from './reader.ts';
+import { Damaged, type Reader } from './reader.ts';
 import * as s from './slots.ts';
 import type { FunctionContext, Subprogram } from './subprograms.ts';
-import type { InlinedCall, TypeRef } from './types.ts';
+import type { CodeRange, InlinedCall, SourceLocation, TypeRef } from './types.ts';
+import type { Unit } from './units.ts';
 
-interface Body {
-  readonly inlined: readonly InlinedCall[];
-  readonly localTypes: readonly TypeRef[];
+/** The inlined calls of a function, in the order of the debug information. Only the concrete function itself counts. */
+export function readInlined(context: FunctionContext, entry: Subprogram): readonly InlinedCall[] {
+  const inlined: InlinedCall[] = [];
+  const die = new Die();
+  walk(context, entry.key, (unit, reader, abbrev, at, depth) => {
+    if (abbrev.tag !== d.DW_TAG_inlined_subroutine) return false;
+    die.read(unit, reader, abbrev, at);
+    inlined.push(new InlinedEntry(context, die, depth));
+    return true;
+  });
+  return inlined;
 }
 
 /**
- * Reads a function's body: what was inlined into it, and the types of its parameters and automatic variables. The
- * abstract instances that it is made of are read too, since variables that were optimised out stand only there.
+ * Types of a function's parameters and automatic variables, inlined bodies included. The abstract instances that it is made of
+ * are read too, since variables that were optimised out stand only there.
  */
-export function readBody(context: FunctionContext, entry: Subprogram): Body {
-  const reading = new BodyReading(context);
-  for (const part of entry.lineage(context)) reading.read(part.key, part === entry);
-  return { inlined: reading.inlined, localTypes: [...reading.types] };
+export function readLocalTypes(context: FunctionContext, entry: Subprogram): readonly TypeRef[] {
+  const types = new Set<TypeRef>();
+  const die = new Die();
+  const origin = new Die();
+  for (const part of entry.lineage(context)) {
+    walk(context, part.key, (unit, reader, abbrev, at) => {
+      if (abbrev.tag !== d.DW_TAG_variable && abbrev.tag !== d.DW_TAG_formal_parameter) return false;
+      die.read(unit, reader, abbrev, at);
+      const type = automaticType(context, die, origin);
+      if (type >= 0) types.add(type);
+      return true;
+    });
+  }
+  return [...types];
 }
 
-class BodyReading {
-  readonly inlined: InlinedCall[] = [];
-  readonly types = new Set<TypeRef>();
-  readonly #context: FunctionContext;
-  readonly #die = new Die();
-  readonly #origin = new Die();
+/** Takes an entry and reads its attributes, or leaves them to be skipped (false). `depth`: inlined calls around it. */
+type Visit = (unit: Unit, reader: Reader, abbrev: Abbrev, at: number, depth: number) => boolean;
 
-  constructor(context: FunctionContext) {
-    this.#context = context;
-  }
-
-  /** Walks the entries below the one of this key; inlined calls count only in the concrete function itself. */
-  read(key: number, concrete: boolean): void {
-    const { data } = this.#context;
-    const unit = data.unitOf(key);
-    if (!unit) return;
-    try {
-      const reader = unit.reader(key - unit.keyBase);
-      const top = unit.next(reader);
-      if (!top?.hasChildren) return;
-      skipAttributes(reader, top, unit);
-      // For each open entry: the inlining depth inside of it.
-      const depths = [0];
-      // Entries of nested functions are theirs.
-      let skipBelow = 0;
-      while (depths.length > 0) {
-        const at = reader.pos;
-        const abbrev = unit.next(reader);
-        if (!abbrev) {
-          depths.pop();
-          if (depths.length < skipBelow) skipBelow = 0;
-          continue;
-        }
-        data.countBodyEntry(at);
-        let depth = depths[depths.length - 1]!;
-        const { tag } = abbrev;
-        const foreign = skipBelow > 0;
-        if (!foreign && (tag === d.DW_TAG_variable || tag === d.DW_TAG_formal_parameter)) {
-          this.#die.read(unit, reader, abbrev, at);
-          this.#variable(this.#die);
-        } else if (!foreign && concrete && tag === d.DW_TAG_inlined_subroutine) {
-          this.#die.read(unit, reader, abbrev, at);
-          this.#call(this.#die, depth);
-          depth++;
-        } else skipAttributes(reader, abbrev, unit);
-        if (abbrev.hasChildren) {
-          depths.push(depth);
-          const own = tag === d.DW_TAG_lexical_block || tag === d.DW_TAG_inlined_subroutine;
-          if (!own && skipBelow === 0) skipBelow = depths.length;
-          if (depths.length > 4096) throw new Damaged('The entries are nested too deeply.', at);
-        }
+/** Walks the entries below the one of this key; those of nested functions are theirs. */
+function walk(context: FunctionContext, key: number, visit: Visit): void {
+  const { data } = context;
+  const unit = data.unitOf(key);
+  if (!unit) return;
+  try {
+    const reader = unit.reader(key - unit.keyBase);
+    const top = unit.next(reader);
+    if (!top?.hasChildren) return;
+    skipAttributes(reader, top, unit);
+    // For each open entry: the inlining depth inside of it.
+    const depths = [0];
+    let skipBelow = 0;
+    while (depths.length > 0) {
+      const at = reader.pos;
+      const abbrev = unit.next(reader);
+      if (!abbrev) {
+        depths.pop();
+        if (depths.length < skipBelow) skipBelow = 0;
+        continue;
       }
-    } catch (error) {
-      if (!(error instanceof Damaged) && !(error instanceof RangeError)) throw error;
-      data.log.add('dwarf.info', `The body of a function cannot be read: ${error.message}`, key - unit.keyBase);
+      data.countBodyEntry(at);
+      const { tag } = abbrev;
+      let depth = depths[depths.length - 1]!;
+      if (skipBelow > 0 || !visit(unit, reader, abbrev, at, depth)) skipAttributes(reader, abbrev, unit);
+      if (!abbrev.hasChildren) continue;
+      if (tag === d.DW_TAG_inlined_subroutine) depth++;
+      depths.push(depth);
+      const own = tag === d.DW_TAG_lexical_block || tag === d.DW_TAG_inlined_subroutine;
+      if (!own && skipBelow === 0) skipBelow = depths.length;
+      if (depths.length > 4096) throw new Damaged('The entries are nested too deeply.', at);
     }
+  } catch (error) {
+    if (!(error instanceof Damaged) && !(error instanceof RangeError)) throw error;
+    data.log.add('dwarf.info', `The body of a function cannot be read: ${error.message}`, key - unit.keyBase);
   }
+}
 
-  #variable(die: Die): void {
-    const { data, typeIndex } = this.#context;
-    if (die.has(s.AT_LOCATION) && staticLocation(data, die).kind === 'static') return;
-    if (die.flag(s.AT_EXTERNAL)) return;
-    let typeKey = die.reference(s.AT_TYPE);
-    let origin = die.reference(s.AT_ABSTRACT_ORIGIN);
-    for (let hops = 0; typeKey < 0 && origin >= 0 && hops < 8; hops++) {
-      const found = data.dieAt(origin, this.#origin);
-      if (!found) return;
-      if (found.has(s.AT_LOCATION) && staticLocation(data, found).kind === 'static') return;
-      typeKey = found.reference(s.AT_TYPE);
-      origin = found.reference(s.AT_ABSTRACT_ORIGIN);
-    }
-    if (typeKey < 0) return;
-    const type = typeIndex(typeKey);
-    if (type >= 0) this.types.add(type);
+/** Type of a variable of automatic storage; -1 for others. */
+function automaticType({ data, typeIndex }: FunctionContext, die: Die, into: Die): TypeRef {
+  if (die.has(s.AT_LOCATION) && staticLocation(data, die).kind === 'static') return -1;
+  if (die.flag(s.AT_EXTERNAL)) return -1;
+  let typeKey = die.reference(s.AT_TYPE);
+  let origin = die.reference(s.AT_ABSTRACT_ORIGIN);
+  for (let hops = 0; typeKey < 0 && origin >= 0 && hops < 8; hops++) {
+    const found = data.dieAt(origin, into);
+    if (!found) return -1;
+    if (found.has(s.AT_LOCATION) && staticLocation(data, found).kind === 'static') return -1;
+    typeKey = found.reference(s.AT_TYPE);
+    origin = found.reference(s.AT_ABSTRACT_ORIGIN);
   }
+  return typeKey < 0 ? -1 : typeIndex(typeKey);
+}
 
-  #call(die: Die, depth: number): void {
-    const { data } = this.#context;
-    const origin = this.#context.subprogram(die.reference(s.AT_ABSTRACT_ORIGIN));
-    const lineage = origin?.lineage(this.#context) ?? [];
+/** Read into for a moment only. */
+const scratch = new Die();
+
+/** An inlined call. Most are only asked for their names: places and code ranges are read at the first look. */
+class InlinedEntry implements InlinedCall {
+  readonly name: string;
+  readonly decl?: SourceLocation;
+  readonly depth: number;
+  readonly #context: FunctionContext;
+  readonly #key: number;
+  #details: { readonly call: SourceLocation | undefined; readonly ranges: readonly CodeRange[] } | undefined;
+
+  constructor(context: FunctionContext, die: Die, depth: number) {
+    const lineage = context.subprogram(die.reference(s.AT_ABSTRACT_ORIGIN))?.lineage(context) ?? [];
     const decl = lineage.find((entry) => entry.at)?.at;
-    const call = die.unit.location(
-      die.number(s.AT_CALL_FILE),
-      die.number(s.AT_CALL_LINE),
-      die.number(s.AT_CALL_COLUMN),
-    );
-    this.inlined.push({
-      name: lineage.find((entry) => entry.ownName !== undefined)?.ownName ?? '',
-      ...(decl ? { decl } : {}),
-      ...(call ? { call } : {}),
-      ranges: data.ranges.of(die),
-      depth,
-    });
+    this.name = lineage.find((entry) => entry.ownName !== undefined)?.ownName ?? '';
+    if (decl) this.decl = decl;
+    this.depth = depth;
+    this.#context = context;
+    this.#key = die.key;
+  }
+
+  get call(): SourceLocation | undefined {
+    return this.#read().call;
+  }
+  get ranges(): readonly CodeRange[] {
+    return this.#read().ranges;
+  }
+
+  #read() {
+    if (!this.#details) {
+      const { data } = this.#context;
+      // It was read before, so it can be read again.
+      const die = data.dieAt(this.#key, scratch)!;
+      const call = die.unit.location(
+        die.number(s.AT_CALL_FILE),
+        die.number(s.AT_CALL_LINE),
+        die.number(s.AT_CALL_COLUMN),
+      );
+      this.#details = { call, ranges: data.ranges.of(die) };
+    }
+    return this.#details;
   }
 }

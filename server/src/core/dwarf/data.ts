@@ -91,7 +91,7 @@ export class DwarfData {
 
   /** Counts an entry of a function's body. Throws `Damaged` where bodies that contain or refer to each other make too many. */
   countBodyEntry(at: number): void {
-    this.#bodyBudget ??= 100_000 + this.units.reduce((sum, unit) => sum + 2 * (unit.end - unit.start), 0);
+    this.#bodyBudget ??= 100_000 + this.units.reduce((sum, unit) => sum + 3 * (unit.end - unit.start), 0);
     if (this.#bodyBudget-- <= 0) throw new Damaged('The functions are nested in each other too often.', at);
   }
 

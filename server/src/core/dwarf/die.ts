@@ -1,4 +1,4 @@
-import type { Abbrev } from './abbrev.ts';
+import { type Abbrev, isLeb, SKIP_FORM, SKIP_LEB } from './abbrev.ts';
 import * as d from './constants.ts';
 import { Damaged, type Reader } from './reader.ts';
 import { SLOT_COUNT } from './slots.ts';
@@ -7,17 +7,6 @@ import type { Unit } from './units.ts';
 /** Moves the reader over a value whose size varies. Throws `Damaged` on forms that are not known. */
 export function skipForm(reader: Reader, form: number, unit: Unit): void {
   switch (form) {
-    case d.DW_FORM_udata:
-    case d.DW_FORM_sdata:
-    case d.DW_FORM_ref_udata:
-    case d.DW_FORM_strx:
-    case d.DW_FORM_addrx:
-    case d.DW_FORM_loclistx:
-    case d.DW_FORM_rnglistx:
-    case d.DW_FORM_GNU_addr_index:
-    case d.DW_FORM_GNU_str_index:
-      reader.skipLeb();
-      return;
     case d.DW_FORM_exprloc:
     case d.DW_FORM_block:
       reader.skip(reader.uleb());
@@ -45,21 +34,27 @@ export function skipForm(reader: Reader, form: number, unit: Unit): void {
       return;
     }
     default:
-      throw new Damaged(`Attribute form 0x${form.toString(16)} is not known.`, reader.pos);
+      if (!isLeb(form)) throw new Damaged(`Attribute form 0x${form.toString(16)} is not known.`, reader.pos);
+      reader.skipLeb();
   }
 }
 
 /** Moves the reader over all attributes of an entry. */
 export function skipAttributes(reader: Reader, abbrev: Abbrev, unit: Unit): void {
-  if (abbrev.fixedSize >= 0) {
-    reader.skip(abbrev.fixedSize);
-    return;
-  }
-  const { forms, sizes } = abbrev;
-  for (let i = 0; i < forms.length; i++) {
-    const size = sizes[i]!;
-    if (size >= 0) reader.pos += size;
-    else skipForm(reader, forms[i]!, unit);
+  const { steps } = abbrev;
+  const { data } = reader;
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i]!;
+    if (step > 0) reader.pos += step;
+    else if (step === SKIP_FORM) skipForm(reader, steps[++i]!, unit);
+    else {
+      const first = data[reader.pos]!;
+      // Nearly all numbers and lengths have one byte.
+      if (!(first < 0x80)) {
+        if (step === SKIP_LEB) reader.skipLeb();
+        else reader.skip(reader.uleb());
+      } else reader.pos += step === SKIP_LEB ? 1 : first + 1;
+    }
   }
   if (reader.pos > reader.end) throw new Damaged('An entry runs past the end of its unit.', reader.pos);
 }

@@ -1,5 +1,5 @@
 import { lazy } from '../elf/lazy.ts';
-import { readBody } from './body.ts';
+import { readInlined, readLocalTypes } from './body.ts';
 import type { DwarfData } from './data.ts';
 import type { Die } from './die.ts';
 import * as s from './slots.ts';
@@ -133,7 +133,8 @@ export class FunctionEntry implements DwarfFunction {
   readonly variadic: boolean;
   readonly noreturn: boolean;
   readonly #parameters: () => DwarfFunction['parameters'];
-  readonly #body: () => { inlined: readonly InlinedCall[]; localTypes: readonly TypeRef[] };
+  readonly #inlined: () => readonly InlinedCall[];
+  readonly #localTypes: () => readonly TypeRef[];
   readonly #endLine: () => number | undefined;
 
   constructor(context: FunctionContext, entry: Subprogram) {
@@ -148,7 +149,8 @@ export class FunctionEntry implements DwarfFunction {
     this.variadic = merged.variadic;
     this.noreturn = merged.noreturn;
     this.#parameters = lazy(() => merged.parameters);
-    this.#body = lazy(() => readBody(context, entry));
+    this.#inlined = lazy(() => readInlined(context, entry));
+    this.#localTypes = lazy(() => readLocalTypes(context, entry));
     this.#endLine = lazy(() => lastLine(context.data, this));
   }
 
@@ -156,10 +158,10 @@ export class FunctionEntry implements DwarfFunction {
     return this.#parameters();
   }
   get inlined(): readonly InlinedCall[] {
-    return this.#body().inlined;
+    return this.#inlined();
   }
   get localTypes(): readonly TypeRef[] {
-    return this.#body().localTypes;
+    return this.#localTypes();
   }
   get endLine(): number | undefined {
     return this.#endLine();

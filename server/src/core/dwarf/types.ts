@@ -83,7 +83,7 @@ export interface InlinedCall {
   /** Where the inlined function is declared. */
   readonly decl?: SourceLocation;
   /** Where it was called. */
-  readonly call?: SourceLocation;
+  readonly call?: SourceLocation | undefined;
   readonly ranges: readonly CodeRange[];
   /** Nesting depth in the containing function, from 0. */
   readonly depth: number;
