@@ -120,7 +120,7 @@ function collect(object: ObjectModel): Reference[] {
       const symbol = elf.symbols[relocation.symbol];
       if (!symbol) continue;
       const call = code && isCall(elf.machine, section, relocation);
-      const target = resolve(symbol, relocation, code, elf.machine, named);
+      const target = resolve(symbol, relocation, code ? section : undefined, elf.machine, named);
       if (!target || target.name === '') continue;
       list.push({
         from: code ? functions.at(section.index, relocation.offset) : undefined,
@@ -167,13 +167,51 @@ function isCall(machine: number, section: Section, relocation: Relocation): bool
 function resolve(
   symbol: ElfSymbol,
   relocation: Relocation,
-  code: boolean,
+  code: Section | undefined,
   machine: number,
   named: SymbolMap,
 ): ElfSymbol | undefined {
   if (symbol.type !== 'section') return symbol;
   if (typeof symbol.place !== 'number') return undefined;
-  // PC-relative fields at the end of an x86 instruction are biased by their own size.
-  const bias = code && machine === EM_X86_64 && (relocation.type === 2 || relocation.type === 4) ? 4 : 0;
+  // PC-relative fields of x86 count from the end of the instruction: their own size, and that of an immediate behind them.
+  const relative = code && machine === EM_X86_64 && (relocation.type === 2 || relocation.type === 4);
+  const bias = relative ? 4 + immediateBehind(code.data, relocation.offset) : 0;
   return named.at(symbol.place, symbol.offset + relocation.addend + bias);
+}
+
+/**
+ * Size of the immediate that follows an x86 instruction's RIP-relative displacement, told from the opcode in front of it (Intel SDM 2,
+ * tables A-2 to A-6): without decoding the whole section.
+ */
+function immediateBehind(code: Uint8Array, displacement: number): number {
+  const modrm = code[displacement - 1] ?? 0;
+  if ((modrm & 0xc7) !== 0x05) return 0;
+  const opcode = code[displacement - 2] ?? 0;
+  const before = code[displacement - 3] ?? 0;
+  const extension = (modrm >> 3) & 7;
+  if (before === 0x3a && code[displacement - 4] === 0x0f) return 1;
+  if (before === 0x0f)
+    return [0x70, 0x71, 0x72, 0x73, 0xa4, 0xac, 0xba, 0xc2, 0xc4, 0xc5, 0xc6].includes(opcode) ? 1 : 0;
+  // An operand-size prefix, directly or in front of REX, makes a long immediate short.
+  const rex = (before & 0xf0) === 0x40;
+  const wide = before === 0x66 || (rex && code[displacement - 4] === 0x66) ? 2 : 4;
+  switch (opcode) {
+    case 0x80:
+    case 0x83:
+    case 0x6b:
+    case 0xc0:
+    case 0xc1:
+    case 0xc6:
+      return 1;
+    case 0x81:
+    case 0x69:
+    case 0xc7:
+      return wide;
+    case 0xf6:
+      return extension < 2 ? 1 : 0;
+    case 0xf7:
+      return extension < 2 ? wide : 0;
+    default:
+      return 0;
+  }
 }

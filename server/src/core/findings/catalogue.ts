@@ -3,6 +3,7 @@ import { alwaysOnStack } from './always-on-stack.ts';
 import { cloneLeftUnpatched } from './clone-left-unpatched.ts';
 import { compilerMismatch } from './compiler-mismatch.ts';
 import { configUnsupported } from './config-unsupported.ts';
+import { cpuDependentCode } from './cpu-dependent-code.ts';
 import { dataAlignChanged } from './data-align-changed.ts';
 import { dataInitChanged } from './data-init-changed.ts';
 import { dataSectionMoved } from './data-section-moved.ts';
@@ -13,15 +14,21 @@ import { fnptrIdentity } from './fnptr-identity.ts';
 import { funcTooSmall } from './func-too-small.ts';
 import { functionRemoved } from './function-removed.ts';
 import { handWrittenAsm } from './hand-written-asm.ts';
+import { hookNotReappliable, hookWithoutUndo } from './hooks.ts';
 import { initCodeChanged } from './init-code-changed.ts';
+import { initOnceData } from './init-once-data.ts';
 import { inlineDecisionFlip, inlineWidened } from './inline-widened.ts';
 import { lineOnlyChange } from './line-only-change.ts';
 import { lockSemantics } from './lock-semantics.ts';
 import { newGlobal } from './new-global.ts';
 import { notTraceable } from './not-traceable.ts';
+import { patchingMachinery } from './patching-machinery.ts';
 import { percpuChanged } from './percpu-changed.ts';
 import { rodataChanged } from './rodata-changed.ts';
 import { signatureChanged } from './signature-changed.ts';
+import { specialSection } from './special-section.ts';
+import { specialSectionChanged } from './special-section-changed.ts';
+import { staticCallOrKey } from './static-call-or-key.ts';
 import { staticLocalNew, staticLocalRemoved, staticLocalResized } from './static-local.ts';
 import { staticLocalAmbiguous } from './static-local-ambiguous.ts';
 import { staticLocalShared } from './static-local-shared.ts';
@@ -32,6 +39,7 @@ import { symbolScopeChanged } from './symbol-scope-changed.ts';
 import { tlsChanged } from './tls-changed.ts';
 import { typeChangedSameSize } from './type-changed-same-size.ts';
 import type { Finding, Hazard, HazardInput, Severity } from './types.ts';
+import { unwindMissing } from './unwind-missing.ts';
 import { varargsOrJumptable } from './varargs-or-jumptable.ts';
 
 /** Every rule that works on a pair of objects. Rules about the build, the target and the payload live in their rooms. */
@@ -55,6 +63,7 @@ export const hazards: readonly Hazard[] = [
   staticLocalShared,
   tlsChanged,
   percpuChanged,
+  initOnceData,
   newGlobal,
   initCodeChanged,
   funcTooSmall,
@@ -64,11 +73,19 @@ export const hazards: readonly Hazard[] = [
   cloneLeftUnpatched,
   lineOnlyChange,
   alwaysOnStack,
+  patchingMachinery,
   lockSemantics,
   fnptrIdentity,
   varargsOrJumptable,
   handWrittenAsm,
+  unwindMissing,
+  hookWithoutUndo,
+  hookNotReappliable,
   editNotCovered,
+  specialSection,
+  specialSectionChanged,
+  staticCallOrKey,
+  cpuDependentCode,
   notTraceable,
   configUnsupported,
   compilerMismatch,

@@ -1,4 +1,5 @@
-import { referencesOf } from '../diff/references.ts';
+import { addressTaken, referencesOf } from '../diff/references.ts';
+import type { ObjectModel } from '../object.ts';
 import { isInitData } from './data.ts';
 import { running } from './layout-finding.ts';
 import { finding, isGenerated, leaveOut, replacedFunctions, sectionName } from './support.ts';
@@ -8,7 +9,7 @@ import type { Hazard, HazardInput } from './types.ts';
  * Sections whose code is freed after start-up, or only run then. `.text.*` is none of them: `-ffunction-sections` names it after the function
  * (`.text.initThings`), and gcc puts main into `.text.startup`.
  */
-const initSection = /^\.init$|^\.(init|devinit|meminit|cpuinit)\.text/;
+export const initSection = /^\.init$|^\.(init|devinit|meminit|cpuinit)\.text/;
 const initArray = /^\.(preinit_array|init_array|ctors)/;
 
 /** `init-code-changed`: the function has run already, or its memory is gone. */
@@ -51,10 +52,46 @@ export const initCodeChanged: Hazard = {
 };
 
 /** Functions that the C runtime calls before main. */
-function constructorNames(input: HazardInput): ReadonlySet<string> {
+const constructorNames = (input: HazardInput): ReadonlySet<string> => constructorsOf(input.pair.base);
+
+function constructorsOf(object: ObjectModel): ReadonlySet<string> {
   const names = new Set<string>();
-  for (const { section, target } of referencesOf(input.pair.base)) {
+  for (const { section, target } of referencesOf(object)) {
     if (initArray.test(section.name)) names.add(target.name);
   }
+  return names;
+}
+
+const startup = new WeakMap<ObjectModel, ReadonlySet<string>>();
+
+/**
+ * Functions of an object that run at start-up only: in an init section, constructors, and static functions whose address nobody has and that only such
+ * functions call. `main` is none: what it does may be in its loop.
+ */
+export function startupFunctions(object: ObjectModel): ReadonlySet<string> {
+  const known = startup.get(object);
+  if (known) return known;
+  const names = new Set(constructorsOf(object));
+  const local = new Map<string, Set<string>>();
+  for (const symbol of object.elf.symbols) {
+    if (symbol.type !== 'func' || typeof symbol.place !== 'number') continue;
+    if (initSection.test(object.elf.sections[symbol.place]?.name ?? '')) names.add(symbol.name);
+    else if (symbol.bind === 'local') local.set(symbol.name, new Set());
+  }
+  for (const { from, target, call } of referencesOf(object)) {
+    const callers = local.get(target.name);
+    if (!callers || from?.name === target.name) continue;
+    if (call && from) callers.add(from.name);
+    else if (!call && addressTaken(object).has(target.name)) local.delete(target.name);
+  }
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const [name, callers] of local) {
+      if (names.has(name) || callers.size === 0 || ![...callers].every((caller) => names.has(caller))) continue;
+      names.add(name);
+      grew = true;
+    }
+  }
+  startup.set(object, names);
   return names;
 }
