@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { resolve } from 'node:path';
 import { createXenVm } from '../vm/create.ts';
 import { listVms, readVm, runningVm, sshOf, startVm, stopKept } from '../vm/machine.ts';
+import { defaultCpus, tryOnProcessors } from '../vm/matrix.ts';
 import { readFrom } from '../vm/qemu.ts';
 import {
   CannotError,
@@ -49,9 +52,7 @@ const create: Action = async (values, rest, context) => {
 
 const start: Action = async (values, rest, context) => {
   const vm = await tried(() => readVm(nameOf(values, rest)));
-  const accelerator = text(values, 'accel');
-  if (accelerator !== undefined && accelerator !== 'kvm' && accelerator !== 'tcg')
-    throw new UsageError('--accel takes kvm or tcg');
+  const accelerator = accelOf(values);
   const cpu = text(values, 'cpu');
   const state = await tried(() =>
     startVm(
@@ -68,6 +69,13 @@ const start: Action = async (values, rest, context) => {
   );
   return exitStatus.fine;
 };
+
+function accelOf(values: OptionValues): 'kvm' | 'tcg' | undefined {
+  const accelerator = text(values, 'accel');
+  if (accelerator !== undefined && accelerator !== 'kvm' && accelerator !== 'tcg')
+    throw new UsageError('--accel takes kvm or tcg.');
+  return accelerator;
+}
 
 function seconds(values: OptionValues): number {
   const value = Number(text(values, 'timeout') ?? '120');
@@ -143,6 +151,48 @@ const ssh: Action = async (values, rest) => {
   return new Promise((resolve) => child.on('close', (code) => resolve((code === 0 ? 0 : 2) as ExitStatus)));
 };
 
+const matrix: Action = async (values, rest, context) => {
+  const file = rest[0];
+  if (file === undefined || rest.length > 1)
+    throw new UsageError('Expected: livepatch vm matrix [--cpu MODEL,MODEL...] PAYLOAD');
+  const payload = new Uint8Array(await readFile(resolve(context.cwd, file)));
+  const vm = await tried(() => readVm(text(values, 'name') ?? 'xen'));
+  const cpus = text(values, 'cpu')
+    ?.split(',')
+    .filter((cpu) => cpu !== '') ?? [...defaultCpus];
+  const verify = text(values, 'verify');
+  const accelerator = accelOf(values);
+  const paint = painter(context.colour);
+  const json = flag(values, 'json');
+  const width = Math.max(...cpus.map((cpu) => cpu.length));
+  const rows = await tried(() =>
+    tryOnProcessors(
+      vm,
+      payload,
+      cpus,
+      { ...(accelerator ? { accelerator } : {}), seconds: seconds(values), ...(verify ? { verify } : {}) },
+      { signal: context.signal, say: () => {} },
+      (row) => {
+        if (json) return;
+        const mark =
+          row.outcome === 'works'
+            ? paint.green('works  ')
+            : row.outcome === 'no-boot'
+              ? paint.yellow('no boot')
+              : paint.red(row.outcome.padEnd(7));
+        const seen = row.verify.length > 0 ? `  ${row.verify.map((one) => one || '(nothing)').join(' → ')}` : '';
+        context.out(
+          `${row.cpu.padEnd(width)}  ${mark}  booted in ${row.bootSeconds.toFixed(0).padStart(3)} s${seen}${row.message ? `  ${row.message}` : ''}\n`,
+        );
+      },
+    ),
+  );
+  if (json) context.out(jsonText({ schema: jsonSchema, rows }));
+  const tried_ = rows.filter((row) => row.outcome !== 'no-boot');
+  if (tried_.length === 0) throw new CannotError('The hypervisor started on none of these processors.');
+  return tried_.every((row) => row.outcome === 'works') ? exitStatus.fine : exitStatus.blocked;
+};
+
 const actions: Readonly<Record<string, Action>> = {
   create,
   start,
@@ -151,6 +201,7 @@ const actions: Readonly<Record<string, Action>> = {
   list: status,
   console: consoleAction,
   ssh,
+  matrix,
 };
 
 export const command: Command = {
@@ -159,6 +210,7 @@ export const command: Command = {
     'create xen [--source DIR] [--name NAME]',
     'start | stop | status | console [NAME]',
     'ssh [NAME] [-- COMMAND...]',
+    'matrix [--cpu MODEL,MODEL...] [--verify COMMAND] PAYLOAD',
   ],
   about:
     'Virtual machines to try patches in. `create xen` fetches and builds the hypervisor (or takes your own built tree), and makes a small machine that boots it under QEMU; nothing is installed on this system. A machine that was started lives on until `vm stop`.',
@@ -171,10 +223,11 @@ export const command: Command = {
       value: 'kvm|tcg',
       help: 'start: hardware virtualisation or emulation; otherwise what works is found out',
     },
-    cpu: { type: 'string', value: 'MODEL', help: 'start: QEMU’s name of a processor' },
+    cpu: { type: 'string', value: 'MODEL', help: 'start, matrix: QEMU’s names of processors' },
     timeout: { type: 'string', value: 'SECONDS', help: 'start: until it has to answer (120)' },
     follow: { type: 'boolean', short: 'f', help: 'console: go on, and pass on what is typed' },
-    json: { type: 'boolean', help: 'status: print JSON (docs/json.md)' },
+    verify: { type: 'string', value: 'COMMAND', help: 'matrix: shell command that shows whether the patch took' },
+    json: { type: 'boolean', help: 'status, matrix: print JSON (docs/json.md)' },
   },
   examples: [
     { line: 'livepatch vm create xen', what: 'fetch, configure and build Xen, and make a machine that boots it' },
