@@ -53,6 +53,24 @@ export function reasonText(reason: Reason): string {
   return printable(reasonWords[reason.kind](reason.detail)).trimEnd();
 }
 
+/** Differences of one kind that are named; the listing shows the others. */
+const mostOfKind = 3;
+
+/** All reasons in one line: where the change comes from in full, of what differs in the code the first of each kind. */
+function reasonList(reasons: readonly Reason[]): string {
+  const counts = new Map<Reason['kind'], number>();
+  const texts: string[] = [];
+  let left = 0;
+  for (const reason of reasons) {
+    const at = (counts.get(reason.kind) ?? 0) + 1;
+    counts.set(reason.kind, at);
+    if (at > mostOfKind && ['constant', 'string', 'callee', 'data'].includes(reason.kind)) left++;
+    else texts.push(reasonText(reason));
+  }
+  if (left > 0) texts.push(`${left} more`);
+  return texts.join('; ');
+}
+
 /** A path as a person wants it: relative to where they are, when it lies below. */
 export function shortPath(file: string, cwd: string): string {
   const short = relative(cwd, file);
@@ -74,7 +92,7 @@ function functionRow(change: FunctionChange): string[] {
     change.status === 'changed'
       ? `${change.baseInstructions} → ${change.nextInstructions} instructions`
       : `${change.status === 'new' ? change.nextInstructions : change.baseInstructions} instructions`;
-  return [marks[change.status], printable(change.name), sizes, instructions, change.reasons.map(reasonText).join('; ')];
+  return [marks[change.status], printable(change.name), sizes, instructions, reasonList(change.reasons)];
 }
 
 function dataRow(change: DataChange): string[] {

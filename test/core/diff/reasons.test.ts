@@ -21,6 +21,21 @@ test('own edit, with the constant, the callee and the string that differ', async
   });
 });
 
+test('text that the compiler copies by immediates and vector constants is told as text, numbers exactly', async () => {
+  const source = (text: string, magic: string) =>
+    `void use(void *);\nvoid f(char *to) { __builtin_memcpy(to, "${text}", 24); }\nvoid g(long *to) { *to = ${magic}; }\n`;
+  const found = await reasons(
+    source('Unknown command. Please.', '0x1122334455667788'),
+    source('Unknown command, sorry..', '0x1122334455667789'),
+  );
+  assert.deepEqual(found.f, [
+    'own-edit',
+    'constant "Unknown command." → "Unknown command,"',
+    'constant " Please." → " sorry.."',
+  ]);
+  assert.deepEqual(found.g, ['own-edit', 'constant 0x1122334455667788 → 0x1122334455667789']);
+});
+
 test('an inlined function that changed is named in each caller, with and without the edits', async () => {
   const source = (limit: number) =>
     `static inline int clamp(int v)\n{\n  return v > ${limit} ? ${limit} : v;\n}\nint a(int x)\n{\n  return clamp(x) + 1;\n}\nint b(int x) { return clamp(x * 2); }\n`;

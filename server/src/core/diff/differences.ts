@@ -17,17 +17,19 @@ export function differences(aligned: readonly AlignedRow[]): Reason[] {
     if (row.same || !row.base || !row.next || row.base.mnemonic !== row.next.mnemonic) continue;
     const number = differingNumber(row.base, row.next);
     if (number) {
-      add('constant', `${hex(number.base)} → ${hex(number.next)}`);
+      add('constant', `${constantText(number.base)} → ${constantText(number.next)}`);
       continue;
     }
     const pair = differingReference(row.base, row.next);
-    if (pair) add(kindOf(row.next, pair.base, pair.next), `${text(pair.base)} → ${text(pair.next)}`);
+    if (!pair) continue;
+    const kind = kindOf(row.next, pair.base, pair.next);
+    add(kind, `${text(pair.base, kind)} → ${text(pair.next, kind)}`);
   }
   return reasons;
 }
 
 /** The one number that two rows differ in; undefined where they differ in anything else. */
-function differingNumber(base: AsmRow, next: AsmRow): { base: number; next: number } | undefined {
+function differingNumber(base: AsmRow, next: AsmRow): { base: bigint; next: bigint } | undefined {
   if (base.mnemonic !== next.mnemonic || base.operands === next.operands) return undefined;
   const left = splitImmediate(base.operands);
   const right = splitImmediate(next.operands);
@@ -36,15 +38,25 @@ function differingNumber(base: AsmRow, next: AsmRow): { base: number; next: numb
 }
 
 /** The immediate of an instruction: its last operand, outside of any memory operand. */
-function splitImmediate(operands: string): { rest: string; value: number } | undefined {
+function splitImmediate(operands: string): { rest: string; value: bigint } | undefined {
   const match = /^(.*(?:, |^))#?(-?)(0x[0-9a-f]+|\d+)$/.exec(operands);
   if (!match) return undefined;
-  const value = Number(match[3]);
+  const value = BigInt(match[3]!);
   return { rest: match[1]!, value: match[2] === '-' ? -value : value };
 }
 
-function hex(value: number): string {
-  return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
+/** A number, or the text that it stands for: compilers copy short strings by immediates and vector constants, lowest byte first. */
+function constantText(value: bigint): string {
+  const digits = (value < 0n ? -value : value).toString(16);
+  const hex = `${value < 0n ? '-' : ''}0x${digits}`;
+  const bytes =
+    value < 0n ? [] : (digits.padStart(digits.length + (digits.length % 2), '0').match(/../g) ?? []).reverse();
+  const codes = bytes.map((byte) => Number.parseInt(byte, 16));
+  if (codes.length < 4 || !codes.every((code) => (code >= 0x20 && code < 0x7f) || code === 9 || code === 10))
+    return hex;
+  const quoted = JSON.stringify(String.fromCharCode(...codes));
+  // Four bytes may well be a number that only looks like text.
+  return codes.length >= 7 ? quoted : `${hex} (${quoted})`;
 }
 
 function differingReference(base: AsmRow, next: AsmRow): { base: AsmReference; next: AsmReference } | undefined {
@@ -66,7 +78,9 @@ function kindOf(row: AsmRow, base: AsmReference, next: AsmReference): Reason['ki
 
 const CALL = /^(call|jmp|bl|b|j[a-z]+)$/;
 
-function text(reference: AsmReference): string {
+function text(reference: AsmReference, kind: Reason['kind']): string {
+  if (kind === 'constant' && reference.addend === 0 && /^0x[0-9a-f]+$/.test(reference.name))
+    return constantText(BigInt(reference.name));
   if (reference.addend === 0) return reference.name;
   return `${reference.name}${reference.addend > 0 ? '+' : '-'}${Math.abs(reference.addend)}`;
 }
