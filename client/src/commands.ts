@@ -1,5 +1,5 @@
 import { commands as editorCommands, ProcessExecution, Task, TaskScope, tasks, Uri, window, workspace } from 'vscode';
-import { cancelBuild, checkNow, clearCache } from '../../server/src/protocol.ts';
+import { acceptFinding, cancelBuild, checkNow, clearCache } from '../../server/src/protocol.ts';
 import { commands, walkthrough } from './names.ts';
 import type { Room } from './room.ts';
 
@@ -45,18 +45,22 @@ async function recordBuild({ context }: Room): Promise<void> {
 }
 
 /** Asks for the written reason without which no blocker is overridden. */
-async function override({ decisions }: Room, argument: unknown): Promise<void> {
+async function override({ decisions, server }: Room, argument: unknown): Promise<void> {
+  const keep = (argument as { keep?: boolean })?.keep === true;
   const { code, symbol, message } = (argument as { finding?: unknown })?.finding
     ? (argument as { finding: { code: string; symbol: string; message: string } }).finding
     : (argument as { code: string; symbol: string; message: string });
   const reason = await window.showInputBox({
-    title: `Override ${code} (${symbol})`,
-    prompt: `${message} — The reason is kept in the payload.`,
+    title: `${keep ? 'Accept' : 'Override'} ${code} (${symbol})`,
+    prompt: `${message} — The reason is kept in ${keep ? 'livepatch.json, and asked for again when the evidence changes' : 'the payload'}.`,
     placeHolder: 'Why is it safe here?',
     ignoreFocusOut: true,
     validateInput: (text) => (text.trim().length < 8 ? 'Write a reason that another person can judge.' : undefined),
   });
-  if (reason) await decisions.override(`${code}:${symbol}`, reason.trim());
+  if (!reason) return;
+  if (!keep) return decisions.override(`${code}:${symbol}`, reason.trim());
+  const { ok, message: told } = await server.request(acceptFinding, { code, symbol, reason: reason.trim() });
+  if (!ok) void window.showErrorMessage(told);
 }
 
 const nameOf = (argument: unknown): string | undefined => {
@@ -84,7 +88,9 @@ export function activate(room: Room): void {
   register(commands.dropOverride, async (argument) => {
     const given = argument as { code?: string; symbol?: string; finding?: { code: string; symbol: string } };
     const { code, symbol } = given?.finding ?? given;
-    if (code && symbol) await decisions.override(`${code}:${symbol}`, undefined);
+    if (!code || !symbol) return;
+    if ((argument as { keep?: boolean }).keep) await server.request(acceptFinding, { code, symbol });
+    else await decisions.override(`${code}:${symbol}`, undefined);
   });
   register(commands.openDocs, async (argument) => {
     const given = argument as { code?: string; finding?: { code: string } };

@@ -99,6 +99,7 @@ onRequest(protocol.functionAt, ({ uri, line, character }) => functionAtPlace(mod
 onRequest(protocol.checkNow, () => keeper.checkNow());
 onRequest(protocol.cancelBuild, () => keeper.cancel());
 onRequest(protocol.targets, () => actions.targets());
+onAction(protocol.acceptFinding, (params) => actions.accept(params));
 onAction(protocol.buildPatch, (params) => actions.build(params));
 onAction(protocol.applyPatch, ({ file, target }, signal) => actions.apply(file, target, signal));
 onAction(protocol.revertPatch, ({ target, id }, signal) => actions.revert(target, id, signal));

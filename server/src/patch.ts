@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { readElf } from './core/elf/index.ts';
+import { acceptedOverrides } from './core/findings/accept.ts';
 import type { Finding } from './core/findings/types.ts';
 import { isPatchId } from './core/payload/manifest.ts';
 import { buildProcessPayload } from './core/payload/process.ts';
@@ -83,7 +84,7 @@ export async function buildPatch(
   const plan = {
     leaveOut: options.leaveOut ?? [],
     keepLineOnly: options.keepLineOnly ?? false,
-    overrides: options.overrides ?? {},
+    overrides: { ...acceptedOverrides(units.flatMap((unit) => unit.findings)), ...options.overrides },
     id,
     description: options.description ?? '',
     created: now.toISOString(),

@@ -141,6 +141,12 @@ export interface Choices {
 }
 export const setChoices = define<Choices, void>('livepatch/setChoices');
 
+/** Accepts a finding in livepatch.json; without a reason: takes the acceptance back. */
+export const acceptFinding = define<
+  { readonly code: string; readonly symbol: string; readonly reason?: string },
+  ActionResult
+>('livepatch/acceptFinding');
+
 /** Builds the payload into `folder`, with these choices. */
 export const buildPatch = define<Choices & { readonly folder: string }, ActionResult>('livepatch/buildPatch');
 /** Reads a payload file: `details` is the readable form that `livepatch inspect` prints. */
@@ -184,9 +190,9 @@ export const clientCommands = {
   leaveOut: 'livepatch.leaveOut',
   /** `{name}` */
   takeIn: 'livepatch.takeIn',
-  /** `{code, symbol, message}` */
+  /** `{code, symbol, message, keep}`; keep: in livepatch.json */
   override: 'livepatch.override',
-  /** `{code, symbol}` */
+  /** `{code, symbol, keep}` */
   dropOverride: 'livepatch.dropOverride',
   /** `{code}` */
   openDocs: 'livepatch.openDocs',

@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Analyser, createAnalyser } from './analyse.ts';
 import { ModelCache } from './compare.ts';
+import { markAccepted } from './core/findings/accept.ts';
 import type { Session, SessionOptions } from './session/api.ts';
 import { BatchProgress } from './session/progress.ts';
 import { BuildQueue, PRIORITY, type Slot } from './session/queue.ts';
@@ -385,14 +386,24 @@ class BuildSession implements Session {
     this.#loaded = Promise.resolve(loaded);
     this.#emit({ kind: 'config', problems });
     // Only what changed in the file counts: the caller may have set other values of its own.
-    const changed = Object.entries(loaded).filter(
+    const changed = Object.entries({ accepted: [], ...loaded }).filter(
       ([key, value]) => JSON.stringify(value) !== JSON.stringify(before[key as keyof Config]),
     );
     const config: Config = { ...this.config, ...Object.fromEntries(changed) };
     this.#room = new BuildRoom(config, this.#roomOptions, this.#room);
     this.#tellOfStart(this.#room);
     await this.#refreshCommands();
+    // What was accepted makes no other object: the comparisons at hand are judged anew.
+    const judged = changed.every(([key]) => key === 'accepted');
     for (const slot of this.#queue.slots.values()) {
+      const { result } = slot.state;
+      if (judged && slot.state.phase === 'ready' && result) {
+        this.#queue.set(slot, {
+          result: { ...result, findings: markAccepted(result.findings, config.accepted ?? []) },
+        });
+        continue;
+      }
+      if (judged && slot.state.phase === 'idle') continue;
       delete slot.base;
       if (slot.state.phase !== 'idle') this.#queue.enqueue(slot, PRIORITY.open);
     }

@@ -23,6 +23,11 @@ export const commands: readonly CommandEntry[] = [
     summary: 'show the machine code of a function, before and after',
     load: async () => (await import('./asm.ts')).command,
   },
+  {
+    name: 'accept',
+    summary: 'accept a finding with a written reason',
+    load: async () => (await import('./accept.ts')).command,
+  },
   { name: 'build', summary: 'write the payload', load: async () => (await import('./build.ts')).command },
   {
     name: 'apply',

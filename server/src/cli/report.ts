@@ -22,6 +22,10 @@ export interface JsonFinding {
   readonly message: string;
   readonly at: JsonPlace | null;
   readonly evidence: Finding['evidence'];
+  /** Reason, where it was accepted. */
+  readonly accepted?: string;
+  /** Reason of an acceptance that the evidence outgrew. */
+  readonly outdated?: string;
   readonly related: readonly { readonly at: JsonPlace | null; readonly message: string }[];
 }
 
@@ -71,6 +75,8 @@ export function jsonFinding(finding: Finding): JsonFinding {
     message: finding.message,
     at: jsonPlace(finding.at),
     evidence: finding.evidence,
+    ...(finding.accepted === undefined ? {} : { accepted: finding.accepted }),
+    ...(finding.outdated === undefined ? {} : { outdated: finding.outdated }),
     related: finding.related.map((related) => ({ at: jsonPlace(related.at), message: related.message })),
   };
 }

@@ -49,6 +49,9 @@ export function sarifLog(findings: readonly Finding[], root: string): unknown {
             .filter((related) => related.at)
             .map((related, id) => ({ id, ...location(related.at!, root, related.message) })),
           partialFingerprints: { 'livepatch/v1': `${finding.code}:${finding.symbol}` },
+          ...(finding.accepted === undefined
+            ? {}
+            : { suppressions: [{ kind: 'external', status: 'accepted', justification: finding.accepted }] }),
           properties: { severity: finding.severity, symbol: finding.symbol, evidence: finding.evidence },
         })),
       },

@@ -1,11 +1,13 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { acceptedSymbol } from '../core/findings/accept.ts';
 import type { Finding } from '../core/findings/types.ts';
 import { readPayload } from '../core/payload/read.ts';
 import { renderPayload } from '../core/render/inspect.ts';
 import { buildPatch, targetsOf } from '../patch.ts';
 import type { ActionResult, Choices, TargetItem } from '../protocol.ts';
 import type { Session } from '../session.ts';
+import { writeAcceptance } from '../shell/accept.ts';
 import type { Target, TargetEvent } from '../targets/types.ts';
 import type { Keeper } from './keeper.ts';
 
@@ -80,6 +82,30 @@ export class Actions {
   async targets(): Promise<readonly TargetItem[]> {
     const session = await this.#keeper.session();
     return session ? Promise.all(targetsOf(session.config).map(targetItem)) : [];
+  }
+
+  /** Writes an acceptance into livepatch.json (or takes it out); the session follows the file. */
+  async accept(about: {
+    readonly code: string;
+    readonly symbol: string;
+    readonly reason?: string;
+  }): Promise<ActionResult> {
+    const session = await this.#keeper.session();
+    if (!session) return NO_SESSION;
+    const { root, accepted = [] } = session.config;
+    const found = session
+      .units()
+      .flatMap((state) => state.result?.findings ?? [])
+      .filter(({ code, symbol }) => code === about.code && symbol === about.symbol);
+    const first = found[0];
+    if (!first) return { ok: false, message: `There is no finding ${about.code} about ${about.symbol} any more.` };
+    const name = { code: about.code, symbol: acceptedSymbol(first) };
+    const file = await writeAcceptance(root, accepted, name, found, about.reason);
+    return {
+      ok: true,
+      file,
+      message: `${about.code} of ${name.symbol} is ${about.reason === undefined ? 'no longer accepted' : 'accepted'} in ${basename(file)}.`,
+    };
   }
 
   /** Builds what the session knows now, as one file in `folder`. */

@@ -66,7 +66,7 @@ function ofDiagnostic(model: Model, diagnostic: Diagnostic, uri: string): CodeAc
   const has = (kind: Fix['kind']): boolean => data.fixes.some((fix) => fix.kind === kind);
   if (!has('revert-hunk'))
     actions.push({ title: 'Undo this edit (back to the baseline)', data: { revert: { uri, line } } satisfies Pending });
-  if (data.severity === 'blocker') {
+  if (data.severity === 'blocker' && !data.accepted) {
     const argument = { code: data.code, symbol: data.symbol, message: data.message };
     actions.push(
       data.overridden
@@ -79,6 +79,14 @@ function ofDiagnostic(model: Model, diagnostic: Diagnostic, uri: string): CodeAc
             command: { title: 'Override', command: clientCommands.override, arguments: [argument] },
           },
     );
+  }
+  if (data.severity !== 'note') {
+    const argument = { code: data.code, symbol: data.symbol, message: data.message };
+    const title = data.accepted
+      ? `Take back the acceptance of ${data.code}`
+      : `Accept ${data.code} with a reason, kept in livepatch.json…`;
+    const command = data.accepted ? clientCommands.dropOverride : clientCommands.override;
+    actions.push({ title, command: { title, command, arguments: [{ ...argument, keep: true }] } });
   }
   if (!has('open-docs')) {
     const title = `Explain ${data.code}`;

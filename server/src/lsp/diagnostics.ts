@@ -1,4 +1,9 @@
-import { type Diagnostic, type DiagnosticRelatedInformation, DiagnosticSeverity } from 'vscode-languageserver/node';
+import {
+  type Diagnostic,
+  type DiagnosticRelatedInformation,
+  DiagnosticSeverity,
+  DiagnosticTag,
+} from 'vscode-languageserver/node';
 import type { Finding, Fix } from '../core/findings/types.ts';
 import type { CompileError, UnitState } from '../shell/types.ts';
 import { type Model, plainName } from './model.ts';
@@ -14,6 +19,8 @@ export interface DiagnosticData {
   readonly message: string;
   readonly fixes: readonly Fix[];
   readonly overridden: boolean;
+  /** In livepatch.json, for this evidence. */
+  readonly accepted: boolean;
   readonly unit: string;
 }
 
@@ -36,7 +43,8 @@ function ofFinding(model: Model, state: UnitState, finding: Finding): { path: st
   const at = finding.at ?? functionPlace(state, finding.symbol);
   const path = at?.file || state.unit.command.file;
   const range = at?.file ? model.range(state, at, sourceWord(finding.symbol)) : model.rangeIn(path, 0);
-  const reason = finding.severity === 'blocker' ? model.overrideOf(finding) : undefined;
+  const override = finding.severity === 'blocker' ? model.overrideOf(finding) : undefined;
+  const reason = override ?? finding.accepted;
   const related = finding.related.flatMap((each): DiagnosticRelatedInformation[] =>
     each.at?.file
       ? [{ location: { uri: model.uri(each.at.file), range: model.range(state, each.at) }, message: each.message }]
@@ -49,13 +57,17 @@ function ofFinding(model: Model, state: UnitState, finding: Finding): { path: st
     symbol: finding.symbol,
     message: finding.message,
     fixes: finding.fixes,
-    overridden: reason !== undefined,
+    overridden: override !== undefined,
+    accepted: finding.accepted !== undefined,
     unit: state.unit.id,
   };
   const message = [
     `${state.stale ? '(stale) ' : ''}${finding.message}`,
     ...loose,
-    ...(reason === undefined ? [] : [`Overridden: ${reason}`]),
+    ...(reason === undefined ? [] : [`${override === undefined ? 'Accepted' : 'Overridden'}: ${reason}`]),
+    ...(finding.outdated === undefined
+      ? []
+      : [`Was accepted (${finding.outdated}), but the evidence is another now: judge it anew.`]),
   ].join('\n');
   return {
     path,
@@ -66,6 +78,8 @@ function ofFinding(model: Model, state: UnitState, finding: Finding): { path: st
       codeDescription: { href: `${model.docs}/${finding.code}.md` },
       source: SOURCE,
       message,
+      // Drawn faded: what it speaks of is not the text that stands there now.
+      ...(state.stale ? { tags: [DiagnosticTag.Unnecessary] } : {}),
       ...(related.length > 0 ? { relatedInformation: related } : {}),
       data,
     },

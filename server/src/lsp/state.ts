@@ -51,7 +51,7 @@ function unitItem(model: Model, state: UnitState): UnitItem {
   const functions = result ? result.diff.functions.map((change) => functionItem(model, state, result, change)) : [];
   const findings = (result?.findings ?? []).map((finding): FindingItem => {
     const place = model.place(state, finding.at);
-    const reason = finding.severity === 'blocker' ? model.overrideOf(finding) : undefined;
+    const reason = (finding.severity === 'blocker' ? model.overrideOf(finding) : undefined) ?? finding.accepted;
     return {
       code: finding.code,
       severity: finding.severity,

@@ -1,5 +1,6 @@
 import type { Analyser } from '../analyse.ts';
 import { compareBuilds, type ModelCache, sourceEdits, unitName } from '../compare.ts';
+import { markAccepted } from '../core/findings/accept.ts';
 import type { BaseObject, Built, Failure } from '../shell/builder.ts';
 import { canonical } from '../shell/commandIndex.ts';
 import type { Dependents } from '../shell/dependents.ts';
@@ -49,7 +50,8 @@ export async function buildUnit(step: Step, slot: Slot, generation: number, sign
   const baseline = (await room.baseline).description;
   if (outdated()) return;
   const pair = { base, next, differing: known, unsaved, unit: name, baseline };
-  const result = compareBuilds(step.analyser, step.models, pair, edits, generation, slot.mismatch);
+  const compared = compareBuilds(step.analyser, step.models, pair, edits, generation, slot.mismatch);
+  const result = { ...compared, findings: markAccepted(compared.findings, room.config.accepted ?? []) };
   const timings = { compile: next.milliseconds, analyse: performance.now() - started };
   forgetMessage(slot);
   const { dependencies } = next;

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
+import type { Accepted } from '../core/findings/accept.ts';
 import { type JsonNode, lineAndColumn, parseJson } from './jsonPlaces.ts';
 import type { Config, TargetConfig } from './types.ts';
 
@@ -139,7 +140,22 @@ function readBaseline(node: JsonNode, root: string, report: Report): Config['bas
   return undefined;
 }
 
-const KEYS = ['$schema', 'buildDir', 'baseline', 'binaries', 'targets', 'compileTimeout', 'cacheLimitMiB'];
+function readAccepted(node: JsonNode, report: Report): Accepted | undefined {
+  const members = membersOf(node, 'an accepted finding', ['code', 'symbol', 'reason', 'evidence'], report);
+  const text = (key: string) => {
+    const member = members.get(key);
+    if (!member) report(node, `an accepted finding needs a \`${key}\``);
+    return member && stringAt(member, `\`${key}\``, report);
+  };
+  const [code, symbol, reason] = [text('code'), text('symbol'), text('reason')];
+  const evidence = members.get('evidence');
+  if (!evidence?.items)
+    report(evidence ?? node, 'an accepted finding needs the list `evidence`, as `livepatch accept` writes it');
+  if (code === undefined || symbol === undefined || reason === undefined || !evidence?.items) return undefined;
+  return { code, symbol, reason, evidence: evidence.items.flatMap((item) => stringAt(item, 'evidence', report) ?? []) };
+}
+
+const KEYS = ['$schema', 'buildDir', 'baseline', 'binaries', 'targets', 'compileTimeout', 'cacheLimitMiB', 'accepted'];
 
 /**
  * Reads livepatch.json of a workspace folder (media/livepatch.schema.json describes it) and fills in the defaults. Never
@@ -209,6 +225,8 @@ export async function loadConfig(
       report(item, `two targets are named \`${target.name}\`; the second is left out`);
     } else if (target) targets.push(target);
   }
+  const acceptedNode = get('accepted');
+  if (acceptedNode && !acceptedNode.items) report(acceptedNode, '`accepted` must be a list');
   const timeoutNode = get('compileTimeout');
   const limitNode = get('cacheLimitMiB');
   const config: Config = {
@@ -219,6 +237,7 @@ export async function loadConfig(
     targets,
     compileTimeout: (timeoutNode && numberAt(timeoutNode, '`compileTimeout`', 1, report)) ?? DEFAULT_TIMEOUT,
     cacheLimitMiB: (limitNode && numberAt(limitNode, '`cacheLimitMiB`', 0, report)) ?? DEFAULT_CACHE_MIB,
+    ...(acceptedNode && { accepted: (acceptedNode.items ?? []).flatMap((item) => readAccepted(item, report) ?? []) }),
   };
   return { config, problems };
 }

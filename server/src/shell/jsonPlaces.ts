@@ -2,6 +2,8 @@
 export interface JsonNode {
   readonly value: unknown;
   readonly offset: number;
+  /** Behind its last character. */
+  readonly end: number;
   /** Members of an object, with the offset of the key. */
   readonly members?: readonly { readonly key: string; readonly keyOffset: number; readonly node: JsonNode }[];
   readonly items?: readonly JsonNode[];
@@ -73,7 +75,7 @@ class Reader {
         } while (this.take(','));
         if (!this.take('}')) this.fail('`,` or `}` was expected');
       }
-      return { value, offset, members };
+      return { value, offset, end: this.at, members };
     }
     if (this.take('[')) {
       const items: JsonNode[] = [];
@@ -82,9 +84,10 @@ class Reader {
         while (this.take(','));
         if (!this.take(']')) this.fail('`,` or `]` was expected');
       }
-      return { value: items.map((item) => item.value), offset, items };
+      return { value: items.map((item) => item.value), offset, end: this.at, items };
     }
-    return { value: this.scalar(), offset };
+    const value = this.scalar();
+    return { value, offset, end: this.at };
   }
 
   private scalar(): unknown {

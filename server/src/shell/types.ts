@@ -1,5 +1,6 @@
 import type { ObjectDiff, ObjectPair, SourceEdits } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
+import type { Accepted } from '../core/findings/accept.ts';
 import type { Finding } from '../core/findings/types.ts';
 
 /** The exact command that builds one object. */
@@ -59,6 +60,8 @@ export interface Config {
   /** Seconds until a compiler is held to hang. */
   readonly compileTimeout: number;
   readonly cacheLimitMiB: number;
+  /** Findings that were accepted with a written reason. */
+  readonly accepted?: readonly Accepted[];
 }
 
 /** What became of a build. */

@@ -113,12 +113,12 @@ export function findHazards(input: HazardInput): Finding[] {
 const text = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /**
- * `blocked` where a blocker stands; `unchanged` where a payload would be empty: no function changed, is new or gone but for
+ * `blocked` where a blocker stands that nobody accepted; `unchanged` where a payload would be empty: no function changed, is new or gone but for
  * line numbers (which are left out by default), and no data differs; else `patchable`. Findings below a blocker about types alone do
  * not make something to patch.
  */
 export function verdictOf(diff: ObjectDiff, findings: readonly Finding[]): 'unchanged' | 'patchable' | 'blocked' {
-  if (findings.some(({ severity }) => severity === 'blocker')) return 'blocked';
+  if (findings.some(({ severity, accepted }) => severity === 'blocker' && accepted === undefined)) return 'blocked';
   const code = diff.functions.some(({ lineOnly }) => !lineOnly);
   return code || diff.data.length > 0 ? 'patchable' : 'unchanged';
 }

@@ -36,6 +36,10 @@ export interface Finding {
   readonly evidence: Readonly<Record<string, string | number | boolean | readonly string[]>>;
   readonly related: readonly Related[];
   readonly fixes: readonly Fix[];
+  /** Reason for which somebody accepted it, for this evidence: it stays visible and does not block. */
+  readonly accepted?: string;
+  /** Reason of an acceptance that no longer holds: the evidence is another now. */
+  readonly outdated?: string;
 }
 
 /** What a hazard rule sees. */
