@@ -15,11 +15,14 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { cacheRoot } from '../../scripts/lib/debian-source.mjs';
 import { ensurePackages } from '../../scripts/lib/packages.mjs';
-import { must } from '../../scripts/lib/run.mjs';
+import { must, run } from '../../scripts/lib/run.mjs';
 import { editFunction } from './edit-function.mjs';
 
 const PACKAGE = 'linux-source-6.1';
 const NEEDED = ['gcc', 'make', 'bc', 'bison', 'flex', 'libelf-dev', 'libssl-dev', 'xz-utils', 'binutils', 'pahole'];
+
+/** Raised when pairs have to be made again: another edit rule, other flags. */
+const RECIPE = 1;
 
 /** What the kernel to be patched has, on top of the architecture's default configuration. */
 const CONFIG = {
@@ -83,10 +86,10 @@ const FLAGS = 'KCFLAGS=-ffunction-sections -fdata-sections';
  *   whose text was changed; `edit`: how; `size`: bytes of the base object.
  */
 export async function kernelPairs(say, { smallest = 30_000, largest = 1_258_291, count = Infinity } = {}) {
-  const recipe = [import.meta.filename, join(import.meta.dirname, 'edit-function.mjs')].map((file) =>
-    readFileSync(file),
-  );
-  const key = createHash('sha256').update(Buffer.concat(recipe)).digest('hex').slice(0, 12);
+  const key = createHash('sha256')
+    .update(JSON.stringify([RECIPE, CONFIG, UNITS]))
+    .digest('hex')
+    .slice(0, 12);
   const folder = join(cacheRoot(), `linux-pairs-${key}`);
   const list = join(folder, 'pairs.json');
   if (!existsSync(list)) {
@@ -94,9 +97,12 @@ export async function kernelPairs(say, { smallest = 30_000, largest = 1_258_291,
     rmSync(folder, { recursive: true, force: true });
     const units = UNITS.filter((unit) => existsSync(join(tree, unit)));
     const edits = new Map();
+    // Kept apart from the tree: a run that was stopped may have left edited files in it.
+    const texts = new Map(units.map((unit) => [unit, original(tree, unit)]));
+    for (const [unit, text] of texts)
+      if (readFileSync(join(tree, unit), 'utf8') !== text) writeFileSync(join(tree, unit), text);
     await build(tree, units, say, 'base', folder);
     const built = units.filter((unit) => existsSync(join(folder, 'base', objectOf(unit))));
-    const texts = new Map(built.map((unit) => [unit, readFileSync(join(tree, unit), 'utf8')]));
     try {
       built.forEach((unit, index) => {
         const edit = editFunction(texts.get(unit), index);
@@ -106,7 +112,7 @@ export async function kernelPairs(say, { smallest = 30_000, largest = 1_258_291,
       });
       await build(tree, [...edits.keys()], say, 'next', folder);
     } finally {
-      for (const [unit, text] of texts) writeFileSync(join(tree, unit), text);
+      for (const unit of edits.keys()) writeFileSync(join(tree, unit), texts.get(unit));
     }
     const pairs = [...edits].flatMap(([unit, { name, how }]) => {
       const base = join('base', objectOf(unit));
@@ -122,6 +128,16 @@ export async function kernelPairs(say, { smallest = 30_000, largest = 1_258_291,
     .map((pair) => ({ ...pair, base: join(folder, pair.base), next: join(folder, pair.next) }));
 }
 
+/** The text of a unit as the package has it. */
+function original(tree, unit) {
+  const kept = join(tree, '..', 'originals', unit);
+  if (!existsSync(kept)) {
+    mkdirSync(dirname(kept), { recursive: true });
+    copyFileSync(join(tree, unit), kept);
+  }
+  return readFileSync(kept, 'utf8');
+}
+
 const objectOf = (unit) => unit.replace(/\.c$/, '.o');
 
 /** Makes the objects of some units and keeps copies. A unit that the configuration leaves out is none of ours. */
@@ -129,7 +145,6 @@ async function build(tree, units, say, side, folder) {
   say(`compiling ${units.length} kernel units, ${side}`);
   const jobs = Math.min(2, availableParallelism());
   // -k: a unit that does not compile costs its pair only.
-  const { run } = await import('../../scripts/lib/run.mjs');
   for (let i = 0; i < units.length; i += 8) {
     const some = units.slice(i, i + 8);
     await run('make', ['-k', `-j${jobs}`, FLAGS, ...some.map(objectOf)], { cwd: tree, seconds: 1800 });

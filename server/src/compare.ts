@@ -109,6 +109,7 @@ const SAME: ObjectDiff = {
   types: [],
   signatures: [],
   inlining: [],
+  special: [],
   pairing: new Map(),
   problems: [],
 };

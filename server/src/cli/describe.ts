@@ -42,6 +42,7 @@ const reasonWords: Readonly<Record<Reason['kind'], (detail: string) => string>> 
   callee: (detail) => `calls ${detail}`,
   data: (detail) => `data ${detail}`,
   clone: (detail) => `clone of ${detail}`,
+  special: (detail) => `its entries in ${detail}`,
   'line-only': () => 'line numbers only',
   'compiler-noise': () => "compiler's choice only",
   new: () => 'new',
@@ -148,9 +149,16 @@ export function findingLines(findings: readonly Finding[], paint: Paint, cwd: st
   for (const finding of [...findings].sort((a, b) => order[a.severity] - order[b.severity])) {
     const place = placeText(finding.at, cwd);
     lines.push(
-      `${colours[finding.severity](finding.severity)} ${paint.bold(finding.code)} ${printable(finding.symbol)}${place ? paint.dim(`  ${place}`) : ''}`,
+      `${colours[finding.severity](finding.severity)} ${paint.bold(finding.code)} ${printable(finding.symbol)}${finding.accepted === undefined ? '' : paint.green(' accepted')}${place ? paint.dim(`  ${place}`) : ''}`,
     );
     for (const line of wrap(printable(finding.message), Math.min(columns, 110) - 4)) lines.push(`    ${line}`);
+    if (finding.accepted !== undefined) lines.push(paint.green(`    accepted: ${printable(finding.accepted)}`));
+    if (finding.outdated !== undefined)
+      lines.push(
+        paint.yellow(
+          `    was accepted (${printable(finding.outdated)}), but the evidence is another now: judge it anew`,
+        ),
+      );
     for (const related of finding.related) {
       const where = placeText(related.at, cwd);
       lines.push(paint.dim(`    ${where ? `${where}: ` : ''}${printable(related.message)}`));

@@ -12,7 +12,16 @@ import { changedLines, type ReasonInput, reasonsOf } from './reasons.ts';
 import { alignRows } from './rows.ts';
 import { createSide } from './side.ts';
 import { diffSignatures } from './signatures.ts';
-import type { AlignedRow, FunctionChange, ObjectDiff, ObjectPair, Reason, SourceEdits } from './types.ts';
+import { createSpecialComparer, specialLines, specialReasons, withSpecial } from './special.ts';
+import type {
+  AlignedRow,
+  FunctionChange,
+  ObjectDiff,
+  ObjectPair,
+  Reason,
+  SourceEdits,
+  SpecialDifference,
+} from './types.ts';
 
 /** What is known besides the objects. */
 export interface DiffOptions {
@@ -29,7 +38,9 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
   const next = createSide(pair.next);
   const pairing = pairSymbols(pair.base, pair.next);
   const meaning = createMeaning(base, next, pairing);
-  const code = createCodeComparer(base, next, pairing, meaning);
+  const special = createSpecialComparer(base, next, meaning);
+  const bytes = createCodeComparer(base, next, pairing, meaning);
+  const code = withSpecial(bytes, special);
   const { changes, same } = compareFunctions(base, next, pairing, code);
   const data = diffData(base, next, pairing, meaning);
   const patched = new Set(changes.filter((change) => change.status !== 'removed').map((change) => change.name));
@@ -41,11 +52,17 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
     changedNames: new Set(changes.map((change) => change.name)),
     ...(options.edits ? { edits: options.edits } : {}),
   };
+  const specials = new Map<BodyChange, readonly SpecialDifference[]>();
+  for (const change of changes) {
+    if (!change.base || !change.next || change.because || !bytes.same(change.base, change.next)) continue;
+    const differences = special.differences(change.base, change.next);
+    if (differences.length > 0) specials.set(change, differences);
+  }
   const reasons = new Map<BodyChange, readonly Reason[]>();
   const read = changes.map((change) => readChange(input, change, code));
   const lineOnly = lineOnlyNames(read);
   const functions = read.map((one) => {
-    const described = describe(input, one, lineOnly.has(one.change.name));
+    const described = describe(input, one, lineOnly.has(one.change.name), specials.get(one.change));
     reasons.set(one.change, described.reasons);
     return described;
   });
@@ -62,6 +79,7 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
     types,
     signatures: diffSignatures(pair, functions),
     inlining,
+    special: [...specials].map(([change, differences]) => ({ function: change.name, differences })),
     pairing: pairing.forward,
     problems: pairing.problems,
   };
@@ -127,10 +145,15 @@ function rootOf(change: BodyChange, byName: ReadonlyMap<string, BodyChange>): st
   return at.name;
 }
 
-function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): FunctionChange {
+function describe(
+  input: ReasonInput,
+  read: ReadChange,
+  lineOnly: boolean,
+  special: readonly SpecialDifference[] | undefined,
+): FunctionChange {
   const { change } = read;
   // Listings are only made for real changes: of line numbers there can be hundreds.
-  const compared = change.status === 'changed' && !change.because && !lineOnly;
+  const compared = change.status === 'changed' && !change.because && !lineOnly && !special;
   const aligned = compared
     ? markTables(alignRows(listBody(input.base.object, change.base!), listBody(input.next.object, change.next!)))
     : [];
@@ -138,7 +161,7 @@ function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): Func
   const body = change.next ?? change.base!;
   const at = functionAt(side.object, body.section, body.start)?.decl;
   const { proof } = read;
-  const differing = changedLines(aligned);
+  const differing = special ? specialLines(input.base.object, input.next.object, special) : changedLines(aligned);
   const lines = () => (lineOnly ? (proof?.places() ?? []) : differing);
   return {
     name: change.name,
@@ -150,7 +173,7 @@ function describe(input: ReasonInput, read: ReadChange, lineOnly: boolean): Func
     baseInstructions: read.baseInstructions,
     nextInstructions: read.nextInstructions,
     ...(change.parent ? { parent: change.parent } : {}),
-    reasons: reasonsOf(input, change, aligned, lineOnly),
+    reasons: special ? specialReasons(special) : reasonsOf(input, change, aligned, lineOnly),
     lineOnly,
     ...(at ? { at } : {}),
     // Of line numbers only, hundreds may change that nobody looks at.

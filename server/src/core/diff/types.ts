@@ -3,6 +3,7 @@ import type { DwarfType, Member, SourceLocation } from '../dwarf/types.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import type { Problem } from '../problem.ts';
+import type { SpecialKindName } from '../special/kinds.ts';
 
 /** Where an object of a pair comes from; shown to the user and kept in the payload's manifest. */
 export interface Provenance {
@@ -47,11 +48,12 @@ export interface Reason {
     | 'callee'
     | 'data'
     | 'clone'
+    | 'special'
     | 'line-only'
     | 'compiler-noise'
     | 'new'
     | 'removed';
-  /** Name of the callee, type.field, constant (`0x10 → 0x20`), symbol; empty where there is none. */
+  /** Name of the callee, type.field, constant (`0x10 → 0x20`), symbol, special section; empty where there is none. */
   readonly detail: string;
 }
 
@@ -169,6 +171,25 @@ export interface InlineChange {
   readonly at?: SourceLocation;
 }
 
+/** An entry of a special section about a function that differs while the function's code does not. */
+export interface SpecialDifference {
+  /** Name of the section, e.g. `.altinstructions`. */
+  readonly section: string;
+  readonly kind: SpecialKindName;
+  readonly what: 'changed' | 'added' | 'removed';
+  /** For `changed`: what differs, e.g. `feature`, `replacement`, `fixup`, `key`. */
+  readonly field?: string;
+  /** The place in the code that the entry is about, on each side: section index and byte offset. */
+  readonly base?: { readonly section: number; readonly offset: number };
+  readonly next?: { readonly section: number; readonly offset: number };
+}
+
+/** What the special sections say otherwise about one function. */
+export interface SpecialChange {
+  readonly function: string;
+  readonly differences: readonly SpecialDifference[];
+}
+
 /** All differences of one pair. */
 export interface ObjectDiff {
   readonly functions: readonly FunctionChange[];
@@ -178,6 +199,8 @@ export interface ObjectDiff {
   readonly types: readonly TypeChange[];
   readonly signatures: readonly SignatureChange[];
   readonly inlining: readonly InlineChange[];
+  /** Functions whose code is the same, but not what the special sections say about it; each is in `functions`, too. */
+  readonly special: readonly SpecialChange[];
   /** Base symbol index → next symbol index for every paired symbol (functions, data, static locals, sections). */
   readonly pairing: ReadonlyMap<number, number>;
   readonly problems: readonly Problem[];

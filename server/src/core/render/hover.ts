@@ -26,6 +26,7 @@ const reasonWords: Readonly<Record<Reason['kind'], string>> = {
   callee: 'it calls another function',
   data: 'it uses other data',
   clone: 'the compiler cloned it otherwise',
+  special: 'its code is the same, but what a table says about it changed',
   'line-only': 'only line numbers in it changed',
   'compiler-noise': 'the compiler arranged it otherwise',
   new: 'it is new',

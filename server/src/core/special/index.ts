@@ -1,0 +1,14 @@
+import type { ObjectModel } from '../object.ts';
+import { type SpecialTables, specialTables } from './entries.ts';
+
+export * from './entries.ts';
+export * from './kinds.ts';
+export { type AlternativeLayout, alternativeLayout } from './sizes.ts';
+
+/** The special sections of an object, with its debug information to tell the size of entries. */
+export function specialTablesOf(object: ObjectModel): SpecialTables {
+  return specialTables(object.elf, (tag) => {
+    return object.dwarf.types.find(({ name, kind, size }) => name === tag && kind === 'struct' && size !== undefined)
+      ?.size;
+  });
+}
