@@ -33,17 +33,25 @@ function print(state: TargetStatus & { readonly target: string }, context: CliCo
     context.err(`${name}: ${printable(state.message ?? 'does not run')}\n`);
     return;
   }
-  context.out(`${paint.bold(name)}: process ${state.pid}${state.command ? `, ${printable(state.command)}` : ''}\n`);
+  const what = [state.pid === undefined ? '' : `process ${state.pid}`, printable(state.command ?? '')]
+    .filter(Boolean)
+    .join(', ');
+  context.out(`${paint.bold(name)}: ${what}\n`);
   if (state.message !== undefined) context.err(`${printable(state.message)}\n`);
   else if (state.patches.length === 0) context.out('No patch is applied.\n');
   const colours = { applied: paint.green, checked: paint.blue, reverted: paint.dim, interrupted: paint.red } as const;
   for (const patch of state.patches) {
-    const what = `${colours[patch.state](patch.state)}, ${count(patch.functions.length, 'function')}, ${patch.appliedAt}`;
+    const since = patch.appliedAt ? `, ${patch.appliedAt}` : '';
+    const what = `${colours[patch.state](patch.state)}, ${count(patch.functions.length, 'function')}${since}`;
     const description = patch.description ? `: ${printable(patch.description)}` : '';
     context.out(`${patch.order + 1}. ${paint.bold(printable(patch.id))} ${what}${description}\n`);
     const rows = patch.functions.map((item) => [
       printable(item.name),
-      item.redirected ? `${item.oldAddress} → ${item.newAddress}` : `${item.oldAddress}, old code`,
+      !item.oldAddress
+        ? ''
+        : item.redirected
+          ? `${item.oldAddress} → ${item.newAddress}`
+          : `${item.oldAddress}, old code`,
     ]);
     for (const line of table(rows)) context.out(`   ${line}\n`);
   }

@@ -76,11 +76,19 @@ export function printEvent(target: Target, event: TargetEvent, values: OptionVal
     const paint = painter(context.colour);
     switch (event.kind) {
       case 'applied':
+        if (event.message !== undefined) {
+          context.out(`${paint.green('Applied')} ${printable(event.id)}: ${printable(event.message)}\n`);
+          break;
+        }
         context.out(
           `${paint.green('Applied')} ${printable(event.id)} to ${printable(target.name)}: ${count(event.functions, 'function')} redirected, stopped for ${microseconds(event.stopMicroseconds)}${event.attempts > 1 ? `, at attempt ${event.attempts}` : ''}\n`,
         );
         break;
       case 'reverted':
+        if (event.message !== undefined) {
+          context.out(`${paint.green('Reverted')} ${printable(event.id)}: ${printable(event.message)}\n`);
+          break;
+        }
         context.out(
           `${paint.green('Reverted')} ${printable(event.id)} on ${printable(target.name)}, stopped for ${microseconds(event.stopMicroseconds)}\n`,
         );

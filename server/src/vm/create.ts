@@ -32,7 +32,9 @@ export async function createXenVm(options: CreateOptions, work: Work, root = cac
       );
   }
   const tree =
-    options.source === undefined ? await fetchXen(debian, join(root, 'xen'), work) : await openXenTree(options.source);
+    options.source === undefined
+      ? await fetchXen(debian, join(root, 'xen'), options.name, work)
+      : await openXenTree(options.source);
   const known = await readVm(options.name, root).catch(() => undefined);
   if (known && !options.again && known.syms === tree.syms) return known;
   const series = /^(\d+\.\d+)/.exec(tree.version)?.[1];

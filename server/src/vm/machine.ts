@@ -305,7 +305,11 @@ async function boot(
     if (death) await fail(death);
     if (exited.status !== undefined) {
       const words = (await readFile(errorLog, 'utf8').catch(() => '')).trim().split('\n').at(-1) ?? '';
-      await fail(`QEMU ended with status ${exited.status}${words ? `: ${words}` : ''}`);
+      await fail(
+        exited.status === 0
+          ? 'the machine reset itself while it booted'
+          : `QEMU ended with status ${exited.status}${words ? `: ${words}` : ''}`,
+      );
     }
     if (text.trim() === '' && elapsed > silence) await fail(`no word on the console in ${silence} s`);
     if (elapsed > seconds) await fail(`it was not ready after ${seconds} s`);

@@ -121,6 +121,7 @@ export function clean(text: string): string {
 const fatal: readonly (readonly [RegExp, string])[] = [
   [/^.*Panic on CPU \d+:(?:\n.*){1,3}/m, 'the hypervisor panicked'],
   [/^.*Kernel panic - not syncing.*$/m, 'the kernel panicked'],
+  [/^.*(?:Hardware Dom0|Domain 0) crashed.*$/im, 'domain 0 crashed'],
   [/^livepatch: .* did not (?:load|start).*$/m, 'the machine could not set itself up'],
   [/^.*Could not (?:construct|set up) (?:domain 0|DOM0).*$/im, 'the hypervisor could not start the kernel'],
 ];

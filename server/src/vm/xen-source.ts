@@ -130,7 +130,7 @@ export async function buildXen(tree: string, work: Work): Promise<void> {
  * Fetches Debian's Xen source and builds it, once: the tree is kept under `root` and used again. The tree is a git repository
  * with one commit, so that the editor has a baseline to compare with.
  */
-export async function fetchXen(debian: Debian, root: string, work: Work): Promise<XenTree> {
+export async function fetchXen(debian: Debian, root: string, vmName: string, work: Work): Promise<XenTree> {
   const { folder, version } = await debian.source('xen', work);
   const name = `xen-${version.replaceAll(/[^\w.+~-]/g, '_')}`;
   const tree = join(root, name);
@@ -146,6 +146,12 @@ export async function fetchXen(debian: Debian, root: string, work: Work): Promis
         ['-C', tree, '-c', 'user.name=livepatch', '-c', 'user.email=livepatch@localhost', '-c', 'gc.auto=0', ...args],
         { seconds: 120, signal: work.signal },
       );
+    // The editor and the command line find the machine in it; not part of what is patched.
+    const settings = {
+      buildDir: 'xen',
+      targets: [{ name: 'test machine', kind: 'xen', vm: vmName, verify: 'cat /sys/hypervisor/version/extra' }],
+    };
+    await writeFile(join(tree, 'livepatch.json'), `${JSON.stringify(settings, null, 2)}\n`);
     await git(['init', '-q', '-b', 'main']);
     await git(['add', '-A', '-f', '.']);
     await git(['commit', '-q', '-m', `Debian's xen ${version}`]);
