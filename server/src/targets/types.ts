@@ -42,6 +42,8 @@ export type TargetEvent =
       readonly stopMicroseconds: number;
       readonly longestStopMicroseconds?: number;
       readonly attempts: number;
+      /** What to say instead of a sentence about the stop (which is 0 then); for targets other than processes. */
+      readonly message?: string;
     }
   | {
       readonly kind: 'reverted';
@@ -49,6 +51,8 @@ export type TargetEvent =
       readonly stopMicroseconds: number;
       readonly longestStopMicroseconds?: number;
       readonly attempts: number;
+      /** What to say instead of a sentence about the stop (which is 0 then); for targets other than processes. */
+      readonly message?: string;
     }
   | { readonly kind: 'refused'; readonly reason: string; readonly message: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly message: string };
