@@ -1,4 +1,4 @@
-import { emptyScan, KIND, type Scan, type Scanner } from './scan.ts';
+import { KIND, type Scan, type Scanner, scanWith, writeBad } from './scan.ts';
 
 /**
  * AArch64 instruction classes by their fixed bits (Arm Architecture Reference Manual, C4 "A64 instruction set encoding").
@@ -47,30 +47,29 @@ function wordAt(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 }
 
-function layout(scan: Scan, index: number, at: number): void {
+/** Writes the instruction at `at` into an entry and gives its size. */
+function layout(scan: Scan, index: number, at: number): number {
   const left = scan.bytes.length - at;
-  scan.start[index] = at;
   if (left < 4) {
-    scan.size[index] = left;
-    scan.kind[index] = KIND.bad;
-    return;
+    writeBad(scan, index, left);
+    return left;
   }
   const word = wordAt(scan.bytes, at);
+  const relative = relativeMask(word) !== 0;
   scan.size[index] = 4;
   scan.kind[index] = kindOf(word);
-  if (relativeMask(word) !== 0) {
-    scan.relSize[index] = 4;
-    scan.target[index] = at + relativeValue(word);
-  }
+  scan.relAt[index] = 0;
+  scan.relSize[index] = relative ? 4 : 0;
+  scan.target[index] = relative ? at + relativeValue(word) : 0;
+  scan.dispAt[index] = scan.dispSize[index] = scan.immAt[index] = scan.immSize[index] = 0;
+  return 4;
 }
 
 /** Scanner for EM_AARCH64, little-endian. */
 export const a64Scanner: Scanner = {
   machine: 183,
   scan(bytes) {
-    const scan = emptyScan(bytes, (bytes.length + 3) >> 2);
-    for (let at = 0; at < bytes.length; at += 4) layout(scan, scan.count++, at);
-    return scan;
+    return scanWith(bytes, (bytes.length + 3) >> 2, layout);
   },
   sameShape(a, i, b, j) {
     if (a.size[i] !== b.size[j]) return false;

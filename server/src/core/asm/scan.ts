@@ -65,22 +65,106 @@ export interface Scanner {
   immediates(a: Scan, i: number, b: Scan, j: number): { readonly base: number; readonly next: number } | undefined;
 }
 
-/** An empty scan with room for `capacity` instructions. */
-export function emptyScan(bytes: Uint8Array, capacity: number): Scan {
+/** Parts of a scan that have one byte for each instruction. */
+const NARROW = ['size', 'kind', 'relAt', 'relSize', 'dispAt', 'dispSize', 'immAt', 'immSize'] as const;
+
+/** Filled anew by each scan, before the number of instructions is known. */
+let scratch = emptyScan(new Uint8Array(0), 0);
+
+function emptyScan(bytes: Uint8Array, capacity: number): Scan {
+  const narrow = () => new Uint8Array(capacity);
   return {
     bytes,
     count: 0,
     start: new Uint32Array(capacity),
-    size: new Uint8Array(capacity),
-    kind: new Uint8Array(capacity),
-    relAt: new Uint8Array(capacity),
-    relSize: new Uint8Array(capacity),
     target: new Int32Array(capacity),
-    dispAt: new Uint8Array(capacity),
-    dispSize: new Uint8Array(capacity),
-    immAt: new Uint8Array(capacity),
-    immSize: new Uint8Array(capacity),
+    size: narrow(),
+    kind: narrow(),
+    relAt: narrow(),
+    relSize: narrow(),
+    dispAt: narrow(),
+    dispSize: narrow(),
+    immAt: narrow(),
+    immSize: narrow(),
   };
+}
+
+/**
+ * Runs a scanner over code: `next` writes the instruction at a byte offset into an entry, all parts but `start`, and gives its size (at least
+ * 1). `capacity`: the most instructions that there can be.
+ */
+export function scanWith(
+  bytes: Uint8Array,
+  capacity: number,
+  next: (scan: Scan, index: number, at: number) => number,
+): Scan {
+  if (scratch.start.length < capacity) scratch = emptyScan(bytes, Math.max(capacity, 65536));
+  const scan = scratch;
+  (scan as { bytes: Uint8Array }).bytes = bytes;
+  scan.count = 0;
+  for (let at = 0; at < bytes.length; ) {
+    scan.start[scan.count] = at;
+    at += next(scan, scan.count++, at);
+  }
+  const whole = trimmed(scan);
+  // Code of hundreds of megabytes is no reason to keep room for the next one.
+  if (scratch.start.length > 1 << 22) scratch = emptyScan(bytes.subarray(0, 0), 0);
+  return whole;
+}
+
+const SLAB = 1 << 18;
+let slab = new ArrayBuffer(0);
+let used = 0;
+
+/** Room for the arrays of a scan. There are thousands of small ones: buffers of their own would cost more than what is in them. */
+function room(size: number): { buffer: ArrayBuffer; at: number } {
+  if (size > SLAB / 4) return { buffer: new ArrayBuffer(size), at: 0 };
+  if (used + size > slab.byteLength) {
+    slab = new ArrayBuffer(SLAB);
+    used = 0;
+  }
+  const at = used;
+  used += (size + 3) & ~3;
+  return { buffer: slab, at };
+}
+
+/** A copy without the unused room. */
+function trimmed(scan: Scan): Scan {
+  const { bytes, count } = scan;
+  const { buffer, at } = room(count * (8 + NARROW.length));
+  let next = at + 8 * count;
+  const narrow = (part: (typeof NARROW)[number]) => {
+    const array = new Uint8Array(buffer, next, count);
+    array.set(scan[part].subarray(0, count));
+    next += count;
+    return array;
+  };
+  const start = new Uint32Array(buffer, at, count);
+  const target = new Int32Array(buffer, at + 4 * count, count);
+  start.set(scan.start.subarray(0, count));
+  target.set(scan.target.subarray(0, count));
+  return {
+    bytes,
+    count,
+    start,
+    target,
+    size: narrow('size'),
+    kind: narrow('kind'),
+    relAt: narrow('relAt'),
+    relSize: narrow('relSize'),
+    dispAt: narrow('dispAt'),
+    dispSize: narrow('dispSize'),
+    immAt: narrow('immAt'),
+    immSize: narrow('immSize'),
+  };
+}
+
+/** Writes an entry for bytes that are no instruction. */
+export function writeBad(scan: Scan, index: number, size: number): void {
+  scan.target[index] = 0;
+  for (const part of NARROW) scan[part][index] = 0;
+  scan.size[index] = size;
+  scan.kind[index] = KIND.bad;
 }
 
 /** Index of the instruction that covers byte `offset`, or -1. */

@@ -1,4 +1,4 @@
-import { emptyScan, KIND, type Scan, type Scanner } from './scan.ts';
+import { KIND, type Scan, type Scanner, scanWith, writeBad } from './scan.ts';
 
 /**
  * Instruction lengths and operand fields of x86-64 in 64-bit mode (Intel SDM volume 2, chapter 2 and appendix A; AMD APM
@@ -112,7 +112,6 @@ function layout(scan: Scan, index: number, at: number): boolean {
   let addressSize = false;
   let repeat = 0;
   let rex = 0;
-  scan.start[index] = at;
   // Legacy prefixes in any order, then at most one effective REX directly before the opcode.
   for (; pos < end; pos++) {
     const byte = bytes[pos]!;
@@ -301,16 +300,11 @@ function jumpCode(scan: Scan, index: number): number {
 export const x86Scanner: Scanner = {
   machine: 62,
   scan(bytes) {
-    const scan = emptyScan(bytes, bytes.length);
-    let at = 0;
-    while (at < bytes.length) {
-      if (!layout(scan, scan.count, at)) {
-        scan.size[scan.count] = 1;
-        scan.kind[scan.count] = KIND.bad;
-      }
-      at += scan.size[scan.count++]!;
-    }
-    return scan;
+    return scanWith(bytes, bytes.length, (scan, index, at) => {
+      if (layout(scan, index, at)) return scan.size[index]!;
+      writeBad(scan, index, 1);
+      return 1;
+    });
   },
   sameShape(a, i, b, j) {
     const kind = a.kind[i]!;

@@ -1,10 +1,12 @@
+import { equalBytes } from '../asm/bytes.ts';
 import { scannerFor } from '../asm/machine.ts';
-import { type Body, isNamelessConstant } from '../asm/places.ts';
+import { type Body, isCode, isNamelessConstant, SHF } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
 import { KIND, type Scan, type Scanner } from '../asm/scan.ts';
+import type { BodyScan } from '../asm/scans.ts';
 import { firstAt, placeTarget, relocationTarget, type Target } from '../asm/targets.ts';
-import type { Relocation } from '../elf/types.ts';
-import { type BodyScan, exactBias, type Meaning, type Side } from './meaning.ts';
+import type { ElfSymbol, Relocation } from '../elf/types.ts';
+import { exactBias, type Meaning, type Side } from './meaning.ts';
 import type { Pairing } from './pair.ts';
 
 /** Decides whether two pieces of code do the same. */
@@ -43,6 +45,8 @@ class Comparer implements CodeComparer {
   readonly #scanner: Scanner | undefined;
   /** 1 = named and paired: equal addends are enough; 2 = needs a look. By base symbol index. */
   readonly #plain: Uint8Array;
+  /** By base symbol index: 0 = not looked at, -1 = needs a look, else the partner's index plus 1. See `#isWhole`. */
+  readonly #whole: Int32Array;
 
   constructor(base: Side, next: Side, pairing: Pairing, meaning: Meaning) {
     this.#base = base;
@@ -52,6 +56,7 @@ class Comparer implements CodeComparer {
     this.#machine = base.elf.machine;
     this.#scanner = base.elf.machine === next.elf.machine ? scannerFor(base.elf.machine) : undefined;
     this.#plain = new Uint8Array(base.elf.symbols.length);
+    this.#whole = new Int32Array(base.elf.symbols.length);
   }
 
   same(base: Body, next: Body): boolean {
@@ -81,9 +86,7 @@ class Comparer implements CodeComparer {
   #equalBytes(base: Body, next: Body): boolean {
     const a = this.#base.elf.sections[base.section]!.data;
     const b = this.#next.elf.sections[next.section]!.data;
-    const shift = next.start - base.start;
-    for (let i = base.start, end = base.start + base.size; i < end; i++) if (a[i] !== b[i + shift]) return false;
-    return true;
+    return equalBytes(a, base.start, b, next.start, base.size);
   }
 
   /** Relocations of code with equal bytes. */
@@ -101,7 +104,7 @@ class Comparer implements CodeComparer {
       if (baseDone || nextDone) return baseDone && nextDone;
       if (b.offset + shift !== n.offset) return false;
       if (b.type !== n.type && this.#family(b.type) !== this.#family(n.type)) return false;
-      if (b.addend === n.addend && this.#isPlain(b.symbol, n.symbol)) continue;
+      if (b.addend === n.addend && (this.#isPlain(b.symbol, n.symbol) || this.#isWhole(b.symbol, n.symbol))) continue;
       const bias = this.#bias(this.#base, base.section, b);
       if (!this.#sameTargets(b, bias, n, bias)) return false;
     }
@@ -121,6 +124,30 @@ class Comparer implements CodeComparer {
       this.#plain[base] = state;
     }
     return state === 1;
+  }
+
+  /**
+   * Both are symbols of sections that hold one named thing each, the two of a pair and of one size: equal distances lead to the same
+   * place, whatever the bias. With a section for each function and variable, nearly all references are of this kind.
+   */
+  #isWhole(base: number, next: number): boolean {
+    const known = this.#whole[base]!;
+    if (known !== 0) return known === next + 1;
+    const found = this.#sectionPartner(base);
+    this.#whole[base] = found < 0 ? -1 : found + 1;
+    return found === next;
+  }
+
+  /** The section symbol of the next object that `#isWhole` may take for this one; -1 for none. */
+  #sectionPartner(base: number): number {
+    const symbol = this.#base.elf.symbols[base]!;
+    const partner = this.#pairing.forward.get(base);
+    const other = partner === undefined ? undefined : this.#next.elf.symbols[partner];
+    if (symbol.type !== 'section' || other?.type !== 'section') return -1;
+    const from = soleThing(this.#base, symbol.place);
+    const to = soleThing(this.#next, other.place);
+    if (!from || !to || this.#pairing.forward.get(from.index) !== to.index || from.size !== to.size) return -1;
+    return partner!;
   }
 
   #bias(side: Side, section: number, relocation: Relocation): number {
@@ -247,6 +274,17 @@ class Comparer implements CodeComparer {
       placeTarget(this.#next.places, next.section, next.start + to),
     );
   }
+}
+
+/** The one named thing that a section consists of; undefined where there are several, or where contents decide instead of names. */
+function soleThing(side: Side, place: ElfSymbol['place']): ElfSymbol | undefined {
+  const section = typeof place === 'number' ? side.elf.sections[place] : undefined;
+  if (!section || section.flags & SHF.merge) return undefined;
+  const first = side.places.locate(section.index, 0)?.symbol;
+  if (first?.offset !== 0 || first.size !== section.size || isNamelessConstant(side.elf, first)) return undefined;
+  // Labels inside of it, and other names of it, are things of their own.
+  if (side.places.extent(section.index, 0) !== section.size) return undefined;
+  return !isCode(section) || side.places.bodiesIn(section.index)[0]?.symbols.length === 1 ? first : undefined;
 }
 
 /** State of the comparison of two bodies. */

@@ -1,13 +1,14 @@
 import { describeTarget } from '../asm/names.ts';
 import type { Body } from '../asm/places.ts';
 import { KIND } from '../asm/scan.ts';
+import type { BodyScan } from '../asm/scans.ts';
 import { callsAt, lastLineAt, locationAt } from '../asm/source.ts';
 import { codeBias, relocationsIn, relocationTarget } from '../asm/targets.ts';
 import type { LineRow, SourceLocation } from '../dwarf/types.ts';
 import { lazy } from '../elf/lazy.ts';
 import type { CodeComparer, Site } from './code.ts';
 import { hunksOf, mapLine } from './edits.ts';
-import type { BodyScan, Side } from './meaning.ts';
+import type { Side } from './meaning.ts';
 import type { SourceEdits } from './types.ts';
 
 /**

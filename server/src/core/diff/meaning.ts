@@ -1,3 +1,4 @@
+import { equalBytes } from '../asm/bytes.ts';
 import {
   type Body,
   isCode,
@@ -5,12 +6,13 @@ import {
   isNamelessConstant,
   isNobits,
   isStrings,
+  lastAtOrBefore,
   mergeableSize,
   type Places,
   SHF,
 } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
-import type { Scan } from '../asm/scan.ts';
+import type { BodyScan } from '../asm/scans.ts';
 import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfFile, Section } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
@@ -23,18 +25,6 @@ export interface Side {
   readonly places: Places;
   /** Instructions of a body, with the padding marked; kept. Undefined where the machine has no scanner. */
   scanOf(body: Body): BodyScan | undefined;
-}
-
-/** A scan together with the position of each instruction among those that are not padding. */
-export interface BodyScan {
-  readonly scan: Scan;
-  readonly padding: Uint8Array;
-  /** Number of instructions before this one that are not padding. */
-  readonly ordinal: Uint32Array;
-  /** Number of instructions that are not padding. */
-  readonly count: number;
-  /** Ordinal of the instruction that starts at an offset from the body's start; -1 where none does. */
-  ordinalAt(offset: number): number;
 }
 
 /** Decides whether references of the two objects mean the same. */
@@ -220,14 +210,9 @@ class Comparison implements Meaning {
     }
     const start = target.symbol ? target.offset - target.delta : target.offset;
     if (target.symbol && target.symbol.size > 0) return { start, end: start + target.symbol.size };
-    let end = side.places.extent(target.section, start);
-    for (const other of this.#namelessStarts(side, target.section)) {
-      if (other > start) {
-        end = Math.min(end, other);
-        break;
-      }
-    }
-    return { start, end };
+    const end = side.places.extent(target.section, start);
+    const starts = this.#namelessStarts(side, target.section);
+    return { start, end: Math.min(end, starts[lastAtOrBefore(starts, start) + 1] ?? end) };
   }
 
   /** Offsets in a section that anything refers to through the section's symbol, in order: where nameless constants start. */
@@ -267,14 +252,17 @@ function ordinalOf(side: Side, target: Target): number {
 function collectStarts(side: Side): Map<number, number[]> {
   const { elf } = side;
   const starts = new Map<number, Set<number>>();
+  const readOnly = elf.symbols.map(({ place }) => {
+    const section = typeof place === 'number' ? elf.sections[place] : undefined;
+    return section !== undefined && (section.flags & (SHF.alloc | SHF.exec | SHF.write | SHF.merge)) === SHF.alloc;
+  });
   for (const from of elf.sections) {
     if (!(from.flags & SHF.alloc)) continue;
     const code = isCode(from);
     for (const relocation of elf.relocationsOf(from.index)) {
-      const symbol = elf.symbols[relocation.symbol];
-      if (symbol === undefined || typeof symbol.place !== 'number') continue;
-      const section = elf.sections[symbol.place];
-      if (!section || section.flags & (SHF.exec | SHF.write | SHF.merge) || !(section.flags & SHF.alloc)) continue;
+      if (!readOnly[relocation.symbol]) continue;
+      const symbol = elf.symbols[relocation.symbol]!;
+      const place = symbol.place as number;
       let offset = symbol.offset;
       if (symbol.type === 'section') {
         const relative = relocationMeaning(elf.machine, relocation.type).pcRelative;
@@ -282,10 +270,10 @@ function collectStarts(side: Side): Map<number, number[]> {
         if (relative && !code) continue;
         offset += relocation.addend + (relative && elf.machine === 62 ? exactBias(side, from, relocation.offset) : 0);
       }
-      let set = starts.get(symbol.place);
+      let set = starts.get(place);
       if (!set) {
         set = new Set();
-        starts.set(symbol.place, set);
+        starts.set(place, set);
       }
       set.add(offset);
     }
@@ -361,6 +349,7 @@ function sameConstant(from: Section, baseAt: number, to: Section, nextAt: number
 
 /** The same bytes; sections without contents count as zeros. */
 export function sameBytes(from: Section, baseAt: number, to: Section, nextAt: number, size: number): boolean {
+  if (!isNobits(from) && !isNobits(to) && equalBytes(from.data, baseAt, to.data, nextAt, size)) return true;
   return firstByteDifference(from, baseAt, to, nextAt, size) < 0;
 }
 

@@ -1,3 +1,6 @@
+import { placesOf } from '../asm/places.ts';
+import { KIND, RELOCATED } from '../asm/scan.ts';
+import { scanOf } from '../asm/scans.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 
@@ -136,18 +139,20 @@ function collect(object: ObjectModel): Reference[] {
 }
 
 /** Calls and jumps from one function of a section to another, resolved by the assembler. */
-function directCalls(object: ObjectModel, section: Section, functions: SymbolMap, list: Reference[]): void {
-  const relocated = new Set(object.elf.relocationsOf(section.index).map(({ offset }) => offset));
-  for (const instruction of object.decode(section.data, 0)) {
-    const { targetOffset, flow } = instruction;
-    if (targetOffset === undefined || (flow !== 'call' && flow !== 'jump' && flow !== 'branch')) continue;
-    let hasRelocation = false;
-    for (let i = 0; i < instruction.size; i++) hasRelocation ||= relocated.has(instruction.offset + i);
-    if (hasRelocation) continue;
-    const from = functions.at(section.index, instruction.offset);
-    const target = functions.at(section.index, targetOffset);
-    if (!from || !target || from === target || target.offset !== targetOffset) continue;
-    list.push({ from, section, offset: instruction.offset, target, call: true });
+function directCalls({ elf }: ObjectModel, section: Section, functions: SymbolMap, list: Reference[]): void {
+  for (const body of placesOf(elf).bodiesIn(section.index)) {
+    const scan = scanOf(elf, body)?.scan;
+    for (let i = 0; scan && i < scan.count; i++) {
+      const kind = scan.kind[i]!;
+      const to = scan.target[i]!;
+      if (scan.relSize[i] === 0 || to === RELOCATED || (to >= 0 && to < body.size)) continue;
+      if (kind !== KIND.call && kind !== KIND.jump && kind !== KIND.branch) continue;
+      const offset = body.start + scan.start[i]!;
+      const from = functions.at(section.index, offset);
+      const target = functions.at(section.index, body.start + to);
+      if (!from || !target || from === target || target.offset !== body.start + to) continue;
+      list.push({ from, section, offset, target, call: true });
+    }
   }
 }
 
