@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { cacheRoot, type Work } from './cache.ts';
 import { openDebian } from './debian.ts';
 import { readVm, runningVm, type VmImage, vmFolder } from './machine.ts';
@@ -15,6 +16,10 @@ export interface CreateOptions {
   readonly again?: boolean;
 }
 
+/** Is it the machine of this source: the user's tree, or, where none is named, the one that was fetched? */
+const fits = (vm: VmImage, source: string | undefined): boolean =>
+  source === undefined || [vm.tree, join(vm.tree, 'xen')].includes(resolve(source));
+
 /**
  * Makes a test machine that boots Xen: source fetched and built (or the user's tree), kernel, initramfs and keys.
  * Everything is kept under the cache folder; what is there already is used again.
@@ -23,6 +28,15 @@ export async function createXenVm(options: CreateOptions, work: Work, root = cac
   const folder = vmFolder(options.name, root);
   if (await runningVm(options.name, root))
     throw new Error(`The machine '${options.name}' runs: stop it first (livepatch vm stop ${options.name})`);
+  const known = await readVm(options.name, root).catch(() => undefined);
+  // What is there needs no network: neither lists of packages nor sources are asked for.
+  if (
+    known &&
+    !options.again &&
+    fits(known, options.source) &&
+    [known.syms, known.hypervisor, known.kernel, known.initramfs, known.key].every((path) => existsSync(path))
+  )
+    return known;
   const debian = await openDebian(join(root, 'debian'), work);
   if (options.source === undefined) {
     const missing = await missingForXen();
@@ -35,8 +49,6 @@ export async function createXenVm(options: CreateOptions, work: Work, root = cac
     options.source === undefined
       ? await fetchXen(debian, join(root, 'xen'), options.name, work)
       : await openXenTree(options.source);
-  const known = await readVm(options.name, root).catch(() => undefined);
-  if (known && !options.again && known.syms === tree.syms) return known;
   const series = /^(\d+\.\d+)/.exec(tree.version)?.[1];
   if (!series) throw new Error(`Xen's version '${tree.version}' is not understood`);
   const fresh = `${folder}.new`;
