@@ -26,6 +26,7 @@ static void put_back(struct process *process, const struct plan *plan) {
     const struct poke *poke = &plan->pokes[i];
     if (process_read(process, poke->address, bytes, poke->size) && memcmp(bytes, poke->new_bytes, poke->size) == 0)
       process_write(process, poke->address, poke->old_bytes, poke->size);
+    FAULT("guardian-wrote-one");
   }
   for (uint32_t i = 0; i < plan->journal_count; i++) {
     const struct journal *journal = &plan->journals[i];
@@ -39,7 +40,9 @@ static void repair(const struct plan *plan) {
   for (int attempt = 0; attempt < 200; attempt++) {
     struct stop stop = {0};
     enum stop_result result = stop_seize(&stop, &process);
+    FAULT("guardian-seized");
     if (result == STOP_OK) result = stop_all(&stop, now_ns() + 50000000u);
+    FAULT("guardian-stopped");
     if (result == STOP_OK) put_back(&process, plan);
     stop_release(&stop);
     stop_free(&stop);
@@ -49,12 +52,32 @@ static void repair(const struct plan *plan) {
   }
 }
 
+#ifdef LIVEPATCH_FAULTS
+pid_t fault_guardian;
+
+void fault(const char *point) {
+  const char *wanted = getenv("LIVEPATCH_FAULT");
+  if (!wanted) return;
+  bool both = strncmp(wanted, "both:", 5) == 0;
+  if (both) wanted += 5;
+  /* `first+second`: the helper dies at one point, the guardian at the other. */
+  size_t length = strlen(point);
+  const char *hit = strstr(wanted, point);
+  if (!hit || (hit != wanted && hit[-1] != '+') || (hit[length] != 0 && hit[length] != '+')) return;
+  if (both && fault_guardian > 0) kill(fault_guardian, SIGKILL);
+  kill(getpid(), SIGKILL);
+}
+#endif
+
 bool guardian_start(struct plan *plan) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) < 0) return false;
   pid_t child = fork();
   if (child < 0) return false;
   if (child > 0) {
+#ifdef LIVEPATCH_FAULTS
+    fault_guardian = child;
+#endif
     close(ends[0]);
     return true; /* ends[1] stays open as long as this program lives */
   }

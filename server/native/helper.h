@@ -12,6 +12,18 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
+/*
+ * Points at which a test may let this program die. LIVEPATCH_FAULT names one, `both:` before it takes the guardian along.
+ * Nothing of it is in the helper that is shipped: only tests build with -DLIVEPATCH_FAULTS.
+ */
+#ifdef LIVEPATCH_FAULTS
+void fault(const char *point);
+extern pid_t fault_guardian;
+#define FAULT(point) fault(point)
+#else
+#define FAULT(point) ((void)0)
+#endif
+
 /* ---- process.c: the opened target, memory access, mappings ---- */
 
 struct mapping {
@@ -112,15 +124,18 @@ struct injection {
   struct thread thread;
   uint64_t frame;  /* stack pointer for injected code */
   uint64_t mask;   /* signal mask of the thread */
-  bool suspended_seccomp;
+  uint64_t started; /* when the thread was asked to stop */
 };
 
 /* Picks a thread, stops it and prepares it. 0 or a stable word for what went wrong. */
 const char *inject_begin(struct injection *injection, const struct process *process, struct gadgets gadgets);
 /* false: the thread is gone or did not come back. */
 bool inject_syscall(struct injection *injection, long number, const uint64_t arguments[6], int64_t *result);
+/* Calls a function without arguments. What a resolver may do is left to it: reading memory, system calls. */
 bool inject_call(struct injection *injection, uint64_t function, uint64_t *result);
 void inject_end(struct injection *injection);
+/* The longest time that an injection has kept a thread stopped since this was asked last, nanoseconds. */
+uint64_t inject_longest(void);
 
 /* ---- stacks.c: is a thread in one of the ranges? ---- */
 
@@ -133,13 +148,17 @@ struct finding {
   size_t range;
   uint64_t address;      /* the value that lies in the range */
   bool proven;           /* found by unwinding or in the instruction pointer, not by the scan alone */
+  bool hurried;          /* the time was up before the unwinding was through: nothing is proven */
   size_t frame_count;
   uint64_t frames[32];   /* return addresses, innermost first, as far as they could be unwound */
 };
 
-/* True where the thread may be inside a range; `unwind` decides whether a hit of the scan is looked at by unwinding. */
+/*
+ * True where the thread may be inside a range; `unwind` decides whether a hit of the scan is looked at by unwinding, which
+ * is given up at the deadline.
+ */
 bool stacks_check(struct process *process, const struct thread *thread, const struct range *ranges, size_t count,
-                  bool unwind, struct finding *finding);
+                  bool unwind, uint64_t deadline, struct finding *finding);
 
 /* ---- guardian.c and switch.c: all or nothing ---- */
 

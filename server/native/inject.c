@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,6 +27,7 @@
 #define RED_ZONE 128
 /* Room that a stack must have below its pointer before a frame is put there. */
 #define STACK_ROOM 32768
+#define CODE_ROOM 4096
 #define TRAP_FLAG 0x100ull
 #define DIRECTION_FLAG 0x400ull
 
@@ -89,7 +92,7 @@ static bool write_frame(struct injection *injection) {
   memcpy(xstate + size, &magic2, 4);
 
   uint64_t fpstate = (regs->rsp - RED_ZONE - size - 4) & ~63ull;
-  uint64_t at = ((fpstate - sizeof(struct frame)) & ~15ull) - 8;
+  uint64_t at = ((fpstate - sizeof(struct frame)) & ~15ull);
   struct frame frame = {.restorer = injection->gadgets.restorer, .flags = FRAME_FLAGS, .stack_flags = KEEP_ALTERNATE_STACK,
                         .mask = injection->mask};
   frame.context = (struct context){
@@ -106,7 +109,7 @@ static bool write_frame(struct injection *injection) {
 }
 
 /* A filter could kill the process for the injected call: it is switched off for the thread, where we may. */
-static const char *pass_seccomp(struct injection *injection) {
+static const char *set_options(struct injection *injection) {
   char path[64], text[4096];
   snprintf(path, sizeof path, "/proc/%d/task/%d/status", injection->process->pid, injection->thread.tid);
   FILE *file = fopen(path, "re");
@@ -115,14 +118,30 @@ static const char *pass_seccomp(struct injection *injection) {
   fclose(file);
   text[got] = 0;
   const char *field = strstr(text, "\nSeccomp:");
-  if (!field || atoi(field + strlen("\nSeccomp:")) == 0) return NULL;
-  if (ptrace(PTRACE_SETOPTIONS, injection->thread.tid, 0, (void *)(long)PTRACE_O_SUSPEND_SECCOMP) < 0) return "seccomp";
-  injection->suspended_seccomp = true;
+  long options = PTRACE_O_TRACESYSGOOD;
+  bool filtered = field && atoi(field + strlen("\nSeccomp:")) != 0;
+  if (filtered) options |= PTRACE_O_SUSPEND_SECCOMP;
+  if (ptrace(PTRACE_SETOPTIONS, injection->thread.tid, 0, (void *)options) < 0) return filtered ? "seccomp" : "gone";
   return NULL;
+}
+
+static uint64_t longest;
+
+uint64_t inject_longest(void) {
+  uint64_t value = longest;
+  longest = 0;
+  return value;
+}
+
+static void let_go(struct injection *injection) {
+  release_one(&injection->thread);
+  uint64_t stopped = now_ns() - injection->started;
+  if (stopped > longest) longest = stopped;
 }
 
 static const char *begin_with(struct injection *injection, pid_t tid) {
   enum stop_result result = STOP_GONE;
+  injection->started = now_ns();
   /* A thread that is caught with a signal on its way gets the signal, and is asked again. */
   for (int attempt = 0; attempt < 50; attempt++) {
     result = stop_one(injection->process, tid, 100000000u, &injection->thread);
@@ -132,7 +151,7 @@ static const char *begin_with(struct injection *injection, pid_t tid) {
   }
   if (result != STOP_OK)
     return result == STOP_DENIED ? "denied" : result == STOP_TRACED ? "traced" : result == STOP_GONE ? "gone" : "timeout";
-  const char *refusal = pass_seccomp(injection);
+  const char *refusal = set_options(injection);
   if (!refusal && ptrace(PTRACE_GETSIGMASK, tid, sizeof injection->mask, &injection->mask) < 0) refusal = "gone";
   if (!refusal) {
     injection->frame = 0;
@@ -140,39 +159,63 @@ static const char *begin_with(struct injection *injection, pid_t tid) {
       injection->frame = (injection->thread.regs.rsp - 4096) & ~15ull;
     return NULL;
   }
-  release_one(&injection->thread);
+  let_go(injection);
   return refusal;
 }
 
 const char *inject_begin(struct injection *injection, const struct process *process, struct gadgets gadgets) {
   memset(injection, 0, sizeof *injection);
+  raise_self();
   injection->process = process;
   injection->gadgets = gadgets;
   const char *problem = begin_with(injection, process->pid);
-  if (!problem || (strcmp(problem, "gone") && strcmp(problem, "timeout"))) return problem;
+  if (!problem || (strcmp(problem, "gone") && strcmp(problem, "timeout"))) {
+    if (problem) lower_self();
+    return problem;
+  }
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/task", process->pid);
   DIR *folder = opendir(path);
-  if (!folder) return "gone";
+  if (!folder) {
+    lower_self();
+    return "gone";
+  }
   for (struct dirent *entry; problem && (entry = readdir(folder));) {
     pid_t tid = (pid_t)atoi(entry->d_name);
     if (tid > 0 && tid != process->pid) problem = begin_with(injection, tid);
   }
   closedir(folder);
+  if (problem) lower_self();
   return problem;
 }
 
-/* One instruction. Signals are masked, so that only SIGSTOP and SIGKILL can come between. */
-static bool step(struct injection *injection, struct user_regs_struct *regs) {
+/*
+ * Lets the thread run to its next system call, or to the end of the one that it is in. Not by single steps, and without
+ * breakpoints: those stay when this program is killed, and would end the process. Signals are masked, so that only SIGSTOP
+ * and SIGKILL can come between.
+ */
+static bool run_to_syscall_stop(struct injection *injection, struct user_regs_struct *regs) {
   pid_t tid = injection->thread.tid;
+  const uint64_t deadline = now_ns() + 5000000000u;
   for (int attempt = 0; attempt < 8; attempt++) {
     int status;
-    if (ptrace(PTRACE_SINGLESTEP, tid, 0, 0) < 0) return false;
-    while (waitpid(tid, &status, __WALL) < 0)
-      if (errno != EINTR) return false;
+    if (ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0) return false;
+    for (pid_t got; (got = waitpid(tid, &status, __WALL | WNOHANG)) != tid;) {
+      if (got < 0 && errno != EINTR) return false;
+      if (now_ns() < deadline) {
+        const struct timespec moment = {0, 20000};
+        nanosleep(&moment, NULL);
+        continue;
+      }
+      /* A function that does not come back. */
+      ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+      while (waitpid(tid, &status, __WALL) < 0)
+        if (errno != EINTR) return false;
+      return false;
+    }
     if (!WIFSTOPPED(status)) return false;
     if (ptrace(PTRACE_GETREGS, tid, 0, regs) < 0) return false;
-    if ((status >> 16) == 0 && WSTOPSIG(status) == SIGTRAP) return true;
+    if (WSTOPSIG(status) == (SIGTRAP | 0x80)) return true;
     if ((status >> 16) == 0 && WSTOPSIG(status) != SIGSTOP) return false;
     /* SIGSTOP on its way: taken, and sent again when the thread is released. */
     if ((status >> 16) == 0) injection->thread.signal = SIGSTOP;
@@ -185,7 +228,10 @@ static bool enter(struct injection *injection, const struct user_regs_struct *re
   const uint64_t every = ~0ull;
   pid_t tid = injection->thread.tid;
   if (ptrace(PTRACE_SETREGS, tid, 0, regs) < 0) return false;
-  return ptrace(PTRACE_SETSIGMASK, tid, sizeof every, &every) == 0;
+  FAULT("registers-changed");
+  if (ptrace(PTRACE_SETSIGMASK, tid, sizeof every, &every) < 0) return false;
+  FAULT("mask-changed");
+  return true;
 }
 
 bool inject_syscall(struct injection *injection, long number, const uint64_t arguments[6], int64_t *result) {
@@ -201,37 +247,58 @@ bool inject_syscall(struct injection *injection, long number, const uint64_t arg
   regs.rsp = injection->frame;
   regs.orig_rax = (uint64_t)-1;
   regs.eflags &= ~(TRAP_FLAG | DIRECTION_FLAG);
-  if (!enter(injection, &regs) || !step(injection, &regs)) return false;
+  if (!enter(injection, &regs) || !run_to_syscall_stop(injection, &regs)) return false;
+  FAULT("call-begun");
+  if (regs.rip != injection->gadgets.syscall + 2 || !run_to_syscall_stop(injection, &regs)) return false;
+  FAULT("call-made");
   *result = (int64_t)regs.rax;
   return regs.rip == injection->gadgets.syscall + 2;
 }
 
+/*
+ * The function returns to `mov %rax, %rdi; ret`, and that to the restorer: the result is in %rdi when the signal return is
+ * about to begin. That one is skipped, with the instruction pointer before it, so that it is made after all should this
+ * program be killed.
+ */
 bool inject_call(struct injection *injection, uint64_t function, uint64_t *result) {
-  struct user_regs_struct regs = injection->thread.regs;
+  const uint64_t anywhere[6] = {0, CODE_ROOM, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0};
+  static const uint8_t keep[] = {0x48, 0x89, 0xc7, 0xc3};
+  int64_t page, ignored;
   uint64_t back;
-  /* The return address is the frame's restorer, and the call ends when it is reached. */
   if (injection->gadgets.restorer == 0) return false;
   if (!process_read(injection->process, injection->frame, &back, 8) || back != injection->gadgets.restorer) return false;
-  regs.rip = function;
-  regs.rsp = injection->frame;
-  regs.rdi = regs.rsi = regs.rdx = regs.rcx = regs.rax = 0;
-  regs.orig_rax = (uint64_t)-1;
-  regs.eflags &= ~(TRAP_FLAG | DIRECTION_FLAG);
-  if (!enter(injection, &regs)) return false;
-  for (int steps = 0; steps < 100000; steps++) {
-    if (!step(injection, &regs)) return false;
-    if (regs.rip == injection->gadgets.restorer && regs.rsp == injection->frame + 8) {
-      *result = regs.rax;
-      return true;
+  if (!inject_syscall(injection, SYS_mmap, anywhere, &page) || (page < 0 && page > -4096)) return false;
+  const uint64_t away[6] = {(uint64_t)page, CODE_ROOM};
+  uint64_t entry = injection->frame - 8, to = (uint64_t)page;
+  bool returned = false;
+  if (process_write(injection->process, to, keep, sizeof keep) && process_write(injection->process, entry, &to, 8)) {
+    struct user_regs_struct regs = injection->thread.regs;
+    regs.rip = function;
+    regs.rsp = entry;
+    regs.rdi = regs.rsi = regs.rdx = regs.rcx = regs.rax = 0;
+    regs.orig_rax = (uint64_t)-1;
+    regs.eflags &= ~(TRAP_FLAG | DIRECTION_FLAG);
+    bool running = enter(injection, &regs);
+    /* The function may make system calls of its own. */
+    for (int stops = 0; running && !returned && stops < 10000; stops++) {
+      running = run_to_syscall_stop(injection, &regs);
+      FAULT("in-function");
+      returned = running && regs.orig_rax == SYS_rt_sigreturn && regs.rsp == injection->frame + 8;
     }
+    *result = regs.rdi;
+    if (!returned) return false;
+    regs.orig_rax = (uint64_t)-1;
+    regs.rip = injection->gadgets.restorer;
+    if (ptrace(PTRACE_SETREGS, injection->thread.tid, 0, &regs) < 0 || !run_to_syscall_stop(injection, &regs)) return false;
+    FAULT("function-left");
   }
-  return false;
+  return inject_syscall(injection, SYS_munmap, away, &ignored) && returned;
 }
 
 void inject_end(struct injection *injection) {
   pid_t tid = injection->thread.tid;
   ptrace(PTRACE_SETSIGMASK, tid, sizeof injection->mask, &injection->mask);
   ptrace(PTRACE_SETREGS, tid, 0, &injection->thread.regs);
-  if (injection->suspended_seccomp) ptrace(PTRACE_SETOPTIONS, tid, 0, 0);
-  release_one(&injection->thread);
+  let_go(injection);
+  lower_self();
 }

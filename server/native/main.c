@@ -68,7 +68,7 @@ static ssize_t hex(char **cursor, uint8_t *to, size_t size) {
 static void clear_switch(void) {
   request.range_count = 0;
   request.plan->poke_count = request.plan->journal_count = 0;
-  request.tries = 25;
+  request.tries = 400;
   request.first_wait_ns = 1000000u;
   request.last_wait_ns = 1000000000u;
   request.limit_ns = 15000000000u;

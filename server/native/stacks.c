@@ -95,7 +95,7 @@ static bool scan_clean(struct process *process, const struct thread *thread, str
 }
 
 /* Unwinds into finding->frames. True where the outermost frame was reached with unwind tables for each frame on the way. */
-static bool unwind_frames(const struct thread *thread, struct scan *scan, bool *hit) {
+static bool unwind_frames(const struct thread *thread, struct scan *scan, uint64_t deadline, bool *hit) {
   struct finding *finding = scan->finding;
   static unw_addr_space_t space;
   if (!space) {
@@ -112,6 +112,10 @@ static bool unwind_frames(const struct thread *thread, struct scan *scan, bool *
     for (int depth = 0; depth < 512; depth++) {
       unw_word_t ip = 0;
       unw_proc_info_t info;
+      if (now_ns() >= deadline) {
+        finding->hurried = true;
+        break;
+      }
       if (unw_get_reg(&cursor, UNW_REG_IP, &ip) < 0) break;
       if (ip == 0) {
         complete = true;
@@ -138,7 +142,7 @@ static bool unwind_frames(const struct thread *thread, struct scan *scan, bool *
 }
 
 bool stacks_check(struct process *process, const struct thread *thread, const struct range *ranges, size_t count,
-                  bool unwind, struct finding *finding) {
+                  bool unwind, uint64_t deadline, struct finding *finding) {
   memset(finding, 0, sizeof *finding);
   finding->tid = thread->tid;
   if (count == 0) return false;
@@ -150,13 +154,13 @@ bool stacks_check(struct process *process, const struct thread *thread, const st
     finding->address = thread->regs.rip;
     finding->proven = true;
     bool hit = true;
-    if (unwind) unwind_frames(thread, &scan, &hit);
+    if (unwind) unwind_frames(thread, &scan, deadline, &hit);
     return true;
   }
   if (scan_clean(process, thread, &scan)) return false;
   if (!unwind) return true;
   bool hit = false;
-  if (unwind_frames(thread, &scan, &hit) && !hit) return false;
+  if (unwind_frames(thread, &scan, deadline, &hit) && !hit) return false;
   finding->proven = hit;
   return true;
 }

@@ -26,6 +26,7 @@ struct attempt {
   uint32_t size;
   uint64_t stop_ns;
   bool stuck;        /* a thread waits inside of a range */
+  pid_t unclear;     /* a thread whose stack could not be unwound in the time of the try */
 };
 
 bool cancelled(void) {
@@ -63,13 +64,20 @@ static bool write_all(const struct process *process, struct plan *plan) {
   plan->phase = PHASE_WRITING;
   for (uint32_t i = 0; i < plan->poke_count; i++) {
     const struct poke *poke = &plan->pokes[i];
-    if (process_write(process, poke->address, poke->new_bytes, poke->size)) continue;
+    if (process_write(process, poke->address, poke->new_bytes, poke->size)) {
+      FAULT("wrote-one");
+      continue;
+    }
     for (uint32_t back = 0; back <= i; back++)
       process_write(process, plan->pokes[back].address, plan->pokes[back].old_bytes, plan->pokes[back].size);
     plan->phase = PHASE_ANNOUNCED;
     return false;
   }
+  FAULT("wrote-all");
+  /* Before the journal says that all is done: nobody would look for raised threads afterwards. */
+  lower_all(&plan->raised);
   plan->phase = PHASE_WRITTEN;
+  FAULT("journal-open");
   return write_journals(process, plan, 2);
 }
 
@@ -80,8 +88,8 @@ static bool waits(const struct thread *thread) { return (long long)thread->regs.
  * Looks at the threads that were not found clean yet. `hot` counts those that may be clean soon when they run on, `stuck`
  * those that are proven to wait inside.
  */
-static void look(struct process *process, const struct switch_request *request, struct stop *stop, unsigned round, bool last,
-                 struct attempt *attempt, size_t *hot, size_t *stuck) {
+static void look(struct process *process, const struct switch_request *request, struct stop *stop, unsigned round,
+                 uint64_t deadline, struct attempt *attempt, size_t *hot, size_t *stuck) {
   *hot = *stuck = 0;
   attempt->finding_count = 0;
   for (size_t i = 0; i < stop->count; i++) {
@@ -89,11 +97,12 @@ static void look(struct process *process, const struct switch_request *request, 
     if (thread->gone || thread->clean) continue;
     struct finding *finding = &attempt->findings[attempt->finding_count];
     /* Unwinding takes longer than a scan: it is for threads that stand still, and for garbage that does not go away. */
-    bool unwind = last || waits(thread) || round >= 4;
-    if (!stacks_check(process, thread, request->ranges, request->range_count, unwind, finding)) {
+    bool unwind = waits(thread) || round >= 4;
+    if (!stacks_check(process, thread, request->ranges, request->range_count, unwind, deadline, finding)) {
       thread->clean = true;
       continue;
     }
+    if (finding->hurried) attempt->unclear = thread->tid;
     if (waits(thread)) (*stuck)++;
     else (*hot)++;
     if (attempt->finding_count + 1 < FINDINGS_MAX) attempt->finding_count++;
@@ -106,16 +115,14 @@ static void look(struct process *process, const struct switch_request *request, 
  * program whose threads are mostly in the patched function.
  */
 static enum outcome gather(struct process *process, struct switch_request *request, struct stop *stop, uint64_t deadline,
-                           bool last, struct attempt *attempt) {
+                           struct attempt *attempt) {
   uint64_t run_ns = 10000;
   for (unsigned round = 0;; round++) {
     size_t hot, stuck;
-    look(process, request, stop, round, false, attempt, &hot, &stuck);
+    look(process, request, stop, round, deadline, attempt, &hot, &stuck);
     if (hot + stuck == 0) break;
     if (stuck > 0 || now_ns() + run_ns >= deadline) {
-      if (last) look(process, request, stop, round, true, attempt, &hot, &stuck);
-      if (hot + stuck == 0) break;
-      attempt->stuck = stuck > 0;
+      attempt->stuck = stuck > 0 && !attempt->unclear;
       return BUSY;
     }
     for (size_t i = 0; i < stop->count; i++)
@@ -132,7 +139,20 @@ static enum outcome gather(struct process *process, struct switch_request *reque
   return write_all(process, request->plan) ? DONE : WRITE_FAILED;
 }
 
-static enum outcome attempt_once(struct process *process, struct switch_request *request, bool last, uint64_t budget,
+/*
+ * Unwinds threads one by one while all others run: a first unwinding reads tables of files and may take many times what all
+ * threads may be kept stopped for. The next try finds the tables in memory, and the last answer can name the frames.
+ */
+static void study(struct process *process, const struct switch_request *request, pid_t tid, struct finding *finding) {
+  struct thread thread;
+  struct finding seen;
+  if (stop_one(process, tid, 10000000u, &thread) != STOP_OK) return;
+  bool inside = stacks_check(process, &thread, request->ranges, request->range_count, true, ~0ull, &seen);
+  release_one(&thread);
+  if (inside && finding) *finding = seen;
+}
+
+static enum outcome attempt_once(struct process *process, struct switch_request *request, uint64_t budget,
                                  struct attempt *attempt) {
   memset(attempt, 0, sizeof *attempt);
   attempt->culprit = process_memory_sharer(process->pid);
@@ -142,17 +162,19 @@ static enum outcome attempt_once(struct process *process, struct switch_request 
   if (request->raise) raise_self();
   struct stop stop = {.raised = request->raise ? &request->plan->raised : NULL};
   enum stop_result stopped = stop_seize(&stop, process);
+  FAULT("seized");
   uint64_t deadline = now_ns() + budget;
   if (stopped == STOP_OK) stopped = stop_all(&stop, deadline);
   enum outcome outcome = DONE;
   switch (stopped) {
-    case STOP_OK: outcome = gather(process, request, &stop, deadline, last, attempt); break;
+    case STOP_OK: outcome = gather(process, request, &stop, deadline, attempt); break;
     case STOP_TIMEOUT: outcome = SLOW; break;
     case STOP_GONE: outcome = GONE; break;
     case STOP_DENIED: outcome = DENIED; break;
     case STOP_TRACED: outcome = TRACED; break;
   }
   attempt->culprit = stop.stubborn;
+  FAULT("before-release");
   stop_release(&stop);
   lower_self();
   attempt->stop_ns = stop.started ? stop.ended - stop.started : 0;
@@ -184,7 +206,7 @@ void switch_run(struct process *process, struct switch_request *request) {
   static struct attempt attempt;
   struct plan *plan = request->plan;
   plan->pid = process->pid;
-  uint64_t began = now_ns(), wait = request->first_wait_ns, longest = 0;
+  uint64_t began = now_ns(), wait = request->first_wait_ns, longest = inject_longest();
   unsigned tries = 0;
   enum outcome outcome = BUSY;
   bool stopped_asking = false;
@@ -192,14 +214,14 @@ void switch_run(struct process *process, struct switch_request *request) {
   if (!write_journals(process, plan, 1)) outcome = GONE;
   while (outcome == BUSY || outcome == SLOW || outcome == SHARED) {
     tries++;
-    /* The last try unwinds everything, so that the answer can name the frames. */
     bool last = tries >= request->tries || now_ns() - began >= request->limit_ns;
-    uint64_t budget = request->budget_ns * (tries <= 8 ? 1 : tries <= 16 ? 4 : 16);
-    outcome = attempt_once(process, request, last, budget, &attempt);
+    outcome = attempt_once(process, request, request->budget_ns, &attempt);
+    FAULT("between-tries");
     if (attempt.stop_ns > longest) longest = attempt.stop_ns;
     /* Not for want of an opportunity, but of a processor: no need to wait long. */
     if ((outcome == SLOW || (outcome == BUSY && !attempt.stuck)) && wait > SHORT_WAIT_NS) wait = SHORT_WAIT_NS;
     if ((outcome != BUSY && outcome != SLOW && outcome != SHARED) || last) break;
+    if (outcome == BUSY && attempt.unclear) study(process, request, attempt.unclear, NULL);
     if ((stopped_asking = cancelled())) break;
     struct timespec pause = {(time_t)(wait / 1000000000u), (long)(wait % 1000000000u)};
     nanosleep(&pause, NULL);
@@ -207,6 +229,9 @@ void switch_run(struct process *process, struct switch_request *request) {
     wait = wait * 2 < request->last_wait_ns ? wait * 2 : request->last_wait_ns;
   }
   if (outcome != DONE) write_journals(process, plan, 0);
+  if (outcome == BUSY && !stopped_asking)
+    for (size_t i = 0; i < attempt.finding_count; i++)
+      study(process, request, attempt.findings[i].tid, &attempt.findings[i]);
   plan->phase = PHASE_IDLE;
   printf("{\"ok\":%s,\"reason\":\"%s\",\"tries\":%u,\"stopNs\":%llu,\"longestNs\":%llu", outcome == DONE ? "true" : "false",
          stopped_asking ? "cancelled" : word(outcome), tries, (unsigned long long)attempt.stop_ns,

@@ -1,54 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { TargetEvent } from '../../server/src/targets/types.ts';
-import { ASKING_MAIN, ensureHelper, Program, type RunningProgram } from './program.ts';
-
-const FUNCTIONS = 120;
-
-/** Many functions that have to agree: half a patch would be seen at once. */
-const many = (version: number): string => `
-#include <stdio.h>
-${Array.from({ length: FUNCTIONS }, (_, i) => `__attribute__((noinline)) int part${i}(int x) { static int calls; calls++; return x * ${version} + ${i} + (calls & 0); }`).join('\n')}
-const char *answer(const char *question) {
-  static char text[64];
-  int old = 0, new = 0, x = question[0];
-${Array.from({ length: FUNCTIONS }, (_, i) => `  if (part${i}(x) == x * 3 + ${i}) old++; else if (part${i}(x) == x * 5 + ${i}) new++;`).join('\n')}
-  snprintf(text, sizeof text, "%d %d", old, new);
-  return text;
-}
-`;
-
-const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
-const outcome = (event: TargetEvent): string =>
-  event.kind === 'refused' || event.kind === 'failed' ? `${event.kind} ${event.reason}: ${event.message}` : event.kind;
-
-/** Children of this process that are live patch helpers (not guardians, whose parent may be gone). */
-function helpers(): number[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name)) return [];
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return stat.includes('(livepatch-helpe') && Number(fields[1]) === process.pid && fields[0] !== 'Z'
-        ? [Number(name)]
-        : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-/** All functions old, or all new. */
-async function whole(running: RunningProgram): Promise<'old' | 'new'> {
-  const answer = await running.ask('x');
-  const [old, fresh] = (answer ?? '').split(' ').map(Number);
-  assert.ok((old === FUNCTIONS && fresh === 0) || (old === 0 && fresh === FUNCTIONS), `the program says ${answer}`);
-  return fresh === 0 ? 'old' : 'new';
-}
+import { ASKING_MAIN, ensureHelper, Program } from './program.ts';
+import { helpers, idle, many, outcome, pause, settled, whole } from './whole.ts';
 
 describe('process target: tools that die', () => {
   let program: Program;
@@ -81,8 +38,7 @@ describe('process target: tools that die', () => {
       }
       seen.add(outcome(await work).split(':')[0]!);
       // The guardian may need a moment; no state in between may be seen after it.
-      await pause(30);
-      await whole(running);
+      await settled(running);
     }
     assert.ok(killed >= 20, `only ${killed} helpers were caught alive`);
     let event = await target.revert(undefined);
@@ -116,8 +72,8 @@ describe('process target: tools that die', () => {
       await pause((round * 37) % 600);
       tool.kill('SIGKILL');
       await once(tool, 'exit');
-      // Its helper may still be at work on the last request; it ends by itself.
-      await pause(60);
+      // Its helper may still be at work on the last request, and ends by itself: nothing is to be judged before.
+      await idle(running.pid);
       states.add(await whole(running));
       const { patches } = await target.status();
       for (const patch of patches) {

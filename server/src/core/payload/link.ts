@@ -1,5 +1,6 @@
 import { instructionAt, KIND, type Scan } from '../asm/scan.ts';
 import { x86Scanner } from '../asm/x86.ts';
+import { FAR_ROOM, farAccess } from './far.ts';
 import type { PayloadSection, ProcessPayload } from './read.ts';
 import { isGot, R } from './x86.ts';
 
@@ -7,7 +8,6 @@ import { isGot, R } from './x86.ts';
 export const PAGE = 4096;
 const SLOT = 8;
 const STUB = 8;
-const LOAD_STUB = 24;
 
 /** A part of the patch's memory with one protection. Offsets from the start of the area, page aligned. */
 export interface AreaPart {
@@ -27,7 +27,7 @@ export interface AreaLayout {
   readonly slots: ReadonlyMap<number, number>;
   /** Symbol index → offset of a jump through its slot, for calls that may be out of reach. */
   readonly stubs: ReadonlyMap<number, number>;
-  /** `section:offset` of a relocation → room for a load that may be out of reach. */
+  /** `section:offset` of a relocation → room for an access that may be out of reach. */
   readonly loads: ReadonlyMap<string, number>;
 }
 
@@ -114,7 +114,7 @@ export function layOutArea(payload: ProcessPayload, headerSize: number): AreaLay
         } else if ((one.section.flags & 4) !== 0) {
           end = roundUp(end, STUB);
           loads.set(`${one.section.index}:${offset}`, end);
-          end += LOAD_STUB;
+          end += FAR_ROOM;
         }
       }
     }
@@ -296,47 +296,36 @@ class Linker {
       return;
     }
     const room = this.#layout.loads.get(`${section.section.index}:${relocation.offset}`);
-    if (room === undefined || !this.#farAccess(relocation, at, room)) this.#far(relocation.symbol);
+    if (room === undefined || !this.#farAccess(section, relocation, at, room)) this.#far(relocation.symbol);
   }
 
   /**
    * Reaches data more than 2 GiB away (an imported variable that the program did not use before): an address computation
-   * becomes a load from the slot, a load becomes a jump to a load through the slot. Other instructions cannot be changed so.
+   * becomes a load from the slot, other instructions a jump to code that goes through the slot.
    */
-  #farAccess(relocation: PayloadSection['relocations'][number], at: number, room: number): boolean {
-    const bytes = this.#bytes;
+  #farAccess(
+    section: PayloadSection,
+    relocation: PayloadSection['relocations'][number],
+    at: number,
+    room: number,
+  ): boolean {
     const slot = this.#layout.slots.get(relocation.symbol);
-    const [rex, opcode, modrm] = [bytes[at - 3]!, bytes[at - 2]!, bytes[at - 1]!];
-    if (slot === undefined || relocation.addend !== -4 || (modrm & 0xc7) !== 0x05) return false;
-    const wide = (rex & 0xf8) === 0x48;
-    if (opcode === 0x8d && wide) {
-      bytes[at - 2] = 0x8b;
+    const scan = scanOf(section);
+    const index = scan ? instructionAt(scan, relocation.offset) : -1;
+    if (slot === undefined || index < 0) return false;
+    const field = relocation.offset - scan!.start[index]!;
+    const start = at - field;
+    const code = this.#bytes.slice(start, start + scan!.size[index]!);
+    if (field === 3 && (code[0]! & 0xf8) === 0x48 && code[1] === 0x8d && relocation.addend === -4) {
+      this.#bytes[start + 1] = 0x8b;
       this.#view.setInt32(at, slot - 4 - at, true);
       return true;
     }
-    // Without a REX prefix the byte before the opcode belongs to another instruction: such loads are six bytes long.
-    if (opcode !== 0x8b) return false;
-    const start = wide ? at - 3 : at - 2;
-    if (!wide && (rex & 0xf0) === 0x40) return false;
-    const register = (modrm >> 3) & 7;
-    const high = wide ? (rex >> 2) & 1 : 0;
-    let to = room;
-    const emit = (...list: readonly number[]): void => {
-      bytes.set(list, to);
-      to += list.length;
-    };
-    // mov slot(%rip), %r64
-    emit(0x48 | (high << 2), 0x8b, 0x05 | (register << 3), 0, 0, 0, 0);
-    this.#view.setInt32(to - 4, slot - to, true);
-    // mov 0(%r64), %r
-    emit(0x40 | (wide ? 8 : 0) | (high << 2) | high, 0x8b, 0x40 | (register << 3) | register);
-    if (register === 4) emit(0x24);
-    emit(0);
-    emit(0xe9, 0, 0, 0, 0);
-    this.#view.setInt32(to - 4, at + 4 - to, true);
-    bytes[start] = 0xe9;
-    this.#view.setInt32(start + 1, room - (start + 5), true);
-    bytes.fill(0x90, start + 5, at + 4);
+    const distance = relocation.addend + code.length - field;
+    const made = farAccess(code, field, distance, { at: start, room, slot });
+    if (!made) return false;
+    this.#bytes.set(made.instruction, start);
+    this.#bytes.set(made.code, room);
     return true;
   }
 
