@@ -14,6 +14,11 @@ const benches = [
     run: async (options) => (await import('../bench/diff.mjs')).bench(options),
   },
   {
+    name: 'kernel',
+    what: '50 kernel objects against objdump and pahole',
+    run: async (options) => (await import('../bench/kernel.mjs')).bench(options),
+  },
+  {
     name: 'save',
     what: 'from save to findings against the compiler alone',
     run: (options) => typescript('bench/save.ts', options),

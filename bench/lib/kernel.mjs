@@ -41,7 +41,11 @@ kernel/sched/core.c kernel/sched/fair.c kernel/signal.c kernel/sys.c kernel/time
 lib/bitmap.c lib/iov_iter.c lib/vsprintf.c lib/xarray.c mm/filemap.c mm/memory.c mm/mmap.c mm/page_alloc.c mm/shmem.c mm/slub.c mm/vmscan.c
 net/core/dev.c net/core/skbuff.c net/core/sock.c net/ipv4/af_inet.c net/ipv4/route.c net/ipv4/tcp.c net/ipv4/tcp_input.c net/ipv4/udp.c
 net/ipv6/addrconf.c net/netfilter/nf_conntrack_core.c net/netlink/af_netlink.c net/packet/af_packet.c net/sched/sch_generic.c net/socket.c
-net/unix/af_unix.c security/keys/key.c security/selinux/hooks.c sound/core/pcm_native.c`.split(/\s+/);
+net/unix/af_unix.c security/keys/key.c security/selinux/hooks.c sound/core/pcm_native.c lib/argv_split.c lib/bcd.c lib/bsearch.c lib/cmdline.c lib/ctype.c
+lib/errseq.c lib/hexdump.c lib/int_sqrt.c lib/kstrtox.c lib/list_sort.c lib/parser.c lib/plist.c lib/rbtree.c lib/sort.c lib/string.c lib/string_helpers.c lib/lcm.c
+lib/llist.c lib/memweight.c lib/siphash.c lib/timerqueue.c lib/uuid.c lib/win_minmax.c lib/zlib_inflate/inflate.c lib/lzo/lzo1x_compress.c`.split(
+    /\s+/,
+  );
 
 /** Fetches the package, unpacks the tree and configures it, once. Returns the tree: it is ours to edit and restore. */
 export async function kernelTree(say) {
@@ -81,51 +85,56 @@ export async function kernelTree(say) {
 const FLAGS = 'KCFLAGS=-ffunction-sections -fdata-sections';
 
 /**
- * The pairs, built or from the cache.
+ * The pairs, built or from the cache: each unit on its own, so that a longer list costs its new units only.
  * @returns {Promise<{unit: string, base: string, next: string, edited: string, edit: string, size: number}[]>} `edited`: the function
- *   whose text was changed; `edit`: how; `size`: bytes of the base object.
+ *   whose text was changed; `edit`: how; `size`: bytes of the base object. By size; those outside of the limits are left out.
  */
-export async function kernelPairs(say, { smallest = 30_000, largest = 1_258_291, count = Infinity } = {}) {
+export async function kernelPairs(say, { smallest = 30_000, largest = 1_258_291 } = {}) {
   const key = createHash('sha256')
-    .update(JSON.stringify([RECIPE, CONFIG, UNITS]))
+    .update(JSON.stringify([RECIPE, CONFIG]))
     .digest('hex')
     .slice(0, 12);
   const folder = join(cacheRoot(), `linux-pairs-${key}`);
-  const list = join(folder, 'pairs.json');
-  if (!existsSync(list)) {
-    const tree = await kernelTree(say);
-    rmSync(folder, { recursive: true, force: true });
-    const units = UNITS.filter((unit) => existsSync(join(tree, unit)));
-    const edits = new Map();
-    // Kept apart from the tree: a run that was stopped may have left edited files in it.
-    const texts = new Map(units.map((unit) => [unit, original(tree, unit)]));
-    for (const [unit, text] of texts)
-      if (readFileSync(join(tree, unit), 'utf8') !== text) writeFileSync(join(tree, unit), text);
-    await build(tree, units, say, 'base', folder);
-    const built = units.filter((unit) => existsSync(join(folder, 'base', objectOf(unit))));
-    try {
-      built.forEach((unit, index) => {
-        const edit = editFunction(texts.get(unit), index);
-        if (!edit) return;
-        edits.set(unit, edit);
-        writeFileSync(join(tree, unit), edit.text);
-      });
-      await build(tree, [...edits.keys()], say, 'next', folder);
-    } finally {
-      for (const unit of edits.keys()) writeFileSync(join(tree, unit), texts.get(unit));
+  const record = (unit) => join(folder, 'units', `${unit.replaceAll('/', '_')}.json`);
+  const missing = UNITS.filter((unit) => !existsSync(record(unit)));
+  if (missing.length > 0) await makePairs(await kernelTree(say), missing, folder, record, say);
+  return UNITS.map((unit) => JSON.parse(readFileSync(record(unit), 'utf8')))
+    .filter((pair) => pair && pair.size >= smallest && pair.size <= largest)
+    .map((pair) => ({ ...pair, base: join(folder, pair.base), next: join(folder, pair.next) }))
+    .sort((a, b) => a.size - b.size);
+}
+
+/** Compiles units before and after their edit, and writes a record of each: null where there is no pair. */
+async function makePairs(tree, units, folder, record, say) {
+  const there = units.filter((unit) => existsSync(join(tree, unit)));
+  // Kept apart from the tree: a run that was stopped may have left edited files in it.
+  const texts = new Map(there.map((unit) => [unit, original(tree, unit)]));
+  for (const [unit, text] of texts)
+    if (readFileSync(join(tree, unit), 'utf8') !== text) writeFileSync(join(tree, unit), text);
+  await build(tree, there, say, 'base', folder);
+  const edits = new Map();
+  try {
+    for (const unit of there.filter((one) => existsSync(join(folder, 'base', objectOf(one))))) {
+      const edit = editFunction(texts.get(unit), UNITS.indexOf(unit));
+      if (!edit) continue;
+      edits.set(unit, edit);
+      writeFileSync(join(tree, unit), edit.text);
     }
-    const pairs = [...edits].flatMap(([unit, { name, how }]) => {
-      const base = join('base', objectOf(unit));
-      const next = join('next', objectOf(unit));
-      if (!existsSync(join(folder, next))) return [];
-      return [{ unit, base, next, edited: name, edit: how, size: statSync(join(folder, base)).size }];
-    });
-    writeFileSync(list, JSON.stringify(pairs, null, 1));
+    await build(tree, [...edits.keys()], say, 'next', folder);
+  } finally {
+    for (const unit of edits.keys()) writeFileSync(join(tree, unit), texts.get(unit));
   }
-  return JSON.parse(readFileSync(list, 'utf8'))
-    .filter(({ size }) => size >= smallest && size <= largest)
-    .slice(0, count)
-    .map((pair) => ({ ...pair, base: join(folder, pair.base), next: join(folder, pair.next) }));
+  mkdirSync(join(folder, 'units'), { recursive: true });
+  for (const unit of units) {
+    const base = join('base', objectOf(unit));
+    const next = join('next', objectOf(unit));
+    const edit = existsSync(join(folder, next)) ? edits.get(unit) : undefined;
+    const size = edit && statSync(join(folder, base)).size;
+    writeFileSync(
+      record(unit),
+      JSON.stringify(edit ? { unit, base, next, edited: edit.name, edit: edit.how, size } : null),
+    );
+  }
 }
 
 /** The text of a unit as the package has it. */

@@ -2,6 +2,7 @@ import { isCode, isNamelessConstant, SHF } from '../asm/places.ts';
 import type { DwarfVariable } from '../dwarf/types.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
+import { firstDifferenceOutside, lineField, specialKind } from '../special/index.ts';
 import { firstByteDifference, type Meaning, type Side } from './meaning.ts';
 import { type Pairing, sectionKind } from './pair.ts';
 import type { DataChange } from './types.ts';
@@ -37,7 +38,11 @@ function isData(side: Side, symbol: ElfSymbol): boolean {
   if (symbol.type !== 'object' && symbol.type !== 'tls' && symbol.type !== 'common') return false;
   if (typeof symbol.place !== 'number') return false;
   const section = side.elf.sections[symbol.place];
-  return section !== undefined && (section.flags & SHF.alloc) !== 0 && !isNamelessConstant(side.elf, symbol);
+  if (section === undefined || (section.flags & SHF.alloc) === 0) return false;
+  // Notes for tools of the build, and the index of messages: nothing that a running kernel works with.
+  const special = specialKind(section.name)?.kind;
+  if (special === 'discarded' || special === 'printk') return false;
+  return !isNamelessConstant(side.elf, symbol);
 }
 
 /** Data symbols, one per place: of several names of one object the first. */
@@ -118,7 +123,8 @@ function compare(
 ): DataChange | undefined {
   const differs: DataChange['differs'][number][] = [];
   if (from.size !== to.size) differs.push('size');
-  const first = firstDifference(base, next, from, to, meaning);
+  const variable = variableOf(to, nextVariables) ?? variableOf(from, baseVariables);
+  const first = firstDifference(base, next, from, to, meaning, variable);
   if (first) differs.push(first.what);
   if (sectionKind(base.object, from) !== sectionKind(next.object, to) || ownSectionMoved(base, next, from, to))
     differs.push('section');
@@ -138,18 +144,29 @@ function compare(
     ...(nextSection === undefined ? {} : { nextSection }),
     differs,
     ...(first ? { firstDifference: first.at } : {}),
-    ...facts(next, to, variableOf(to, nextVariables) ?? variableOf(from, baseVariables)),
+    ...facts(next, to, variable),
   };
 }
 
 /** Contents and references of the bytes that both have. */
-function firstDifference(base: Side, next: Side, from: ElfSymbol, to: ElfSymbol, meaning: Meaning) {
+function firstDifference(
+  base: Side,
+  next: Side,
+  from: ElfSymbol,
+  to: ElfSymbol,
+  meaning: Meaning,
+  variable: DwarfVariable | undefined,
+) {
   if (typeof from.place !== 'number' || typeof to.place !== 'number') return undefined;
   const left = base.elf.sections[from.place];
   const right = next.elf.sections[to.place];
   if (!left || !right || isCode(left) || isCode(right)) return undefined;
   const size = Math.min(from.size, to.size);
-  const bytes = firstByteDifference(left, from.offset, right, to.offset, size);
+  // The line of a debug message moves with every edit above it, and is there to be read by people only.
+  const line = lineField(next.object, right, variable);
+  const bytes = line
+    ? firstDifferenceOutside(line, left.data, from.offset, right.data, to.offset, size)
+    : firstByteDifference(left, from.offset, right, to.offset, size);
   const references = meaning.firstRelocationDifference(from.place, from.offset, to.place, to.offset, size);
   if (bytes < 0 && references < 0) return undefined;
   return references < 0 || (bytes >= 0 && bytes < references)

@@ -6,6 +6,7 @@ import { differences } from './differences.ts';
 import { hunksOf, touches } from './edits.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';
+import { cloneStem } from './pair.ts';
 import type { AlignedRow, Reason, SourceEdits, TypeChange } from './types.ts';
 
 /** What is known of a pair when reasons are looked for. */
@@ -43,7 +44,9 @@ function causes(input: ReasonInput, change: BodyChange, aligned: readonly Aligne
   const before = functionAt(input.base.object, change.base!.section, change.base!.start);
   const after = functionAt(input.next.object, change.next!.section, change.next!.start);
   const types = typeCauses(input, change, before, after, aligned);
-  return input.edits ? knownEdits(input, input.edits, aligned, before, after, types) : inferred(input, aligned, types);
+  return input.edits
+    ? knownEdits(input, input.edits, aligned, before, after, types)
+    : inferred(input, change, aligned, types);
 }
 
 /** With the edits at hand: whose lines were touched. */
@@ -74,12 +77,24 @@ function knownEdits(
 }
 
 /** Without the edits: what the differing instructions belong to. */
-function inferred(input: ReasonInput, aligned: readonly AlignedRow[], types: readonly Reason[]): Reason[] {
+function inferred(
+  input: ReasonInput,
+  change: BodyChange,
+  aligned: readonly AlignedRow[],
+  types: readonly Reason[],
+): Reason[] {
+  const self = cloneStem(change.name).split('.')[0]!;
+  // A cold part is the function's own text: what changed is to be seen there.
+  if (change.parent !== undefined && /\.cold(\.|$)/.test(change.name) && input.changedNames.has(change.parent))
+    return [{ kind: 'clone', detail: change.parent }, ...types];
+  const differing = aligned.filter((row) => !row.same);
+  const telling = differing.filter(isTelling);
+  const oneSided = inlinedOnOneSide(aligned);
   const inlined = new Map<string, number>();
   let own = 0;
-  for (const row of aligned) {
-    if (row.same) continue;
-    const chain = (row.next ?? row.base!).inlinedFrom;
+  for (const row of telling.length > 0 ? telling : differing) {
+    // A call that is new, or gone, is an edit of whoever calls; parts of the function that came back into it are the function.
+    const chain = (row.next ?? row.base!).inlinedFrom.filter((name) => name !== self && !oneSided.has(name));
     // A changed function anywhere in the chain explains the row; else the innermost one does.
     const callee = [...chain].reverse().find((name) => input.changedNames.has(name)) ?? chain.at(-1);
     if (callee === undefined) own++;
@@ -88,6 +103,33 @@ function inferred(input: ReasonInput, aligned: readonly AlignedRow[], types: rea
   const callees = [...inlined].filter(([name, rows]) => input.changedNames.has(name) || rows > own);
   const reasons: Reason[] = [...callees.map(([detail]): Reason => ({ kind: 'inlined-callee', detail })), ...types];
   return reasons.length > 0 ? reasons : [{ kind: 'own-edit', detail: '' }];
+}
+
+/** Functions that only one side has inlined here, and that did not change themselves as far as this shows. */
+function inlinedOnOneSide(aligned: readonly AlignedRow[]): ReadonlySet<string> {
+  const base = new Set(aligned.flatMap((row) => row.base?.inlinedFrom ?? []));
+  const next = new Set(aligned.flatMap((row) => row.next?.inlinedFrom ?? []));
+  return new Set([...base, ...next].filter((name) => base.has(name) !== next.has(name)));
+}
+
+/**
+ * Does the row differ in more than what follows from changes elsewhere: registers, places on the stack, labels? An edit makes the compiler
+ * choose all of these anew, in the functions inlined around it as well.
+ */
+function isTelling({ base, next }: AlignedRow): boolean {
+  if (!base || !next || base.mnemonic !== next.mnemonic) return true;
+  return outline(base.operands) !== outline(next.operands);
+}
+
+/** Operands without the names of registers, stack slots and labels. */
+function outline(operands: string): string {
+  return operands
+    .replace(/\[(rsp|rbp|sp|x29)[^\]]*\]/g, '[stack]')
+    .replace(/\.L\d+/g, 'label')
+    .replace(
+      /\b(r[a-ds][xipl]|r[bsi]p|r\d+[bwd]?|e?[a-d]x|[a-d][lh]|e?[sd]il?|e?[sb]pl?|[wx]\d+|[xyz]mm\d+)\b/g,
+      'register',
+    );
 }
 
 /** Lines of a function body: file, first and last line. */

@@ -1,6 +1,7 @@
 import type { ObjectModel } from '../object.ts';
 import { type SpecialTables, specialTables } from './entries.ts';
 
+export * from './debug-site.ts';
 export * from './entries.ts';
 export * from './kinds.ts';
 export { type AlternativeLayout, alternativeLayout } from './sizes.ts';
