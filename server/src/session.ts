@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { type Analyser, createAnalyser } from './analyse.ts';
 import { ModelCache } from './compare.ts';
 import { markAccepted } from './core/findings/accept.ts';
+import { lookAcross } from './session/across.ts';
 import type { Session, SessionOptions } from './session/api.ts';
 import { BatchProgress } from './session/progress.ts';
 import { BuildQueue, PRIORITY, type Slot } from './session/queue.ts';
@@ -12,6 +13,7 @@ import { Tasks } from './session/tasks.ts';
 import { watchFiles } from './session/watch.ts';
 import type { SessionEvent } from './session-types.ts';
 import { BaselineError } from './shell/baseline.ts';
+import { BuildIndex } from './shell/build-index.ts';
 import { canonical, isSource } from './shell/commandIndex.ts';
 import { Compilers } from './shell/compiler.ts';
 import { CONFIG_FILE, loadConfig } from './shell/config.ts';
@@ -41,6 +43,7 @@ class BuildSession implements Session {
   readonly #unsaved = new Map<string, Uint8Array>();
   readonly #models = new ModelCache();
   readonly #dependents = new Dependents();
+  readonly #buildIndex: BuildIndex;
   readonly #unwatch: () => void;
   #room: BuildRoom;
   /** livepatch.json as it was read last. */
@@ -65,6 +68,7 @@ class BuildSession implements Session {
       build: (slot, generation, signal) => this.#build(slot, generation, signal),
       jobs,
     });
+    this.#buildIndex = new BuildIndex(options.cacheDir ?? cacheFolder(), analyser);
     this.#roomOptions = {
       cache: options.cacheDir ?? cacheFolder(),
       scratch,
@@ -282,7 +286,22 @@ class BuildSession implements Session {
       unsaved: this.#unsaved,
       original: (of, priority) => this.#original(of, priority),
     };
-    return buildUnit(step, slot, generation, signal);
+    return buildUnit(step, slot, generation, signal).finally(() => this.#tasks.run(() => this.#lookAcross()));
+  }
+
+  /** When the last build is done: the units in the light of each other and of the rest of the build. */
+  async #lookAcross(): Promise<void> {
+    // Once the outcome of the build that just ended is in its slot.
+    await new Promise(setImmediate);
+    if (this.#disposed) return;
+    const title = 'Looking for other users of what changed';
+    let told = false;
+    const progress = (done: number, total: number): void => {
+      told = true;
+      this.#emit({ kind: 'progress', title, done, total });
+    };
+    await lookAcross(this.#queue, this.#room, this.#buildIndex, this.#stop.signal, progress);
+    if (told) this.#emit({ kind: 'progressEnd' });
   }
 
   /** The unit's original object. Its build is not stopped by newer edits: it stays the same. */
