@@ -61,7 +61,8 @@ for (const { name, compiler, version, args } of CONFIGURATIONS) {
     const object = await objectOf(SOURCE, { compiler, args, extra: ['-w'] });
     const text = wholeListing(object, (_file, line) => LINES[line - 1]);
     const golden = new URL(`golden/${name}.txt`, import.meta.url);
-    if (process.env.UPDATE_GOLDEN || !existsSync(golden)) writeFileSync(golden, text);
+    if (process.env.UPDATE_GOLDEN === '1') writeFileSync(golden, text);
+    assert.ok(existsSync(golden), `${golden.pathname} is missing: run with UPDATE_GOLDEN=1 and look at what it writes`);
     assert.equal(text, readFileSync(golden, 'utf8'));
   });
 

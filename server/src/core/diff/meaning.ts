@@ -69,6 +69,22 @@ class Comparison implements Meaning {
   }
 
   sameTarget(base: Target, next: Target): boolean {
+    return this.#same(base, next) || this.#sameBefore(base, next);
+  }
+
+  /**
+   * Compilers also point before an array (`table[i - 1]`). Found by section offset, that is a place in what precedes, which may be anything.
+   * Where on one side nothing is there, the distance to what follows decides.
+   */
+  #sameBefore(base: Target, next: Target): boolean {
+    if (base.named || next.named || isCode(this.#base.elf.sections[base.section])) return false;
+    const from = following(this.#base, base);
+    const to = from && following(this.#next, next);
+    if (!from || !to || from.distance !== to.distance || !(from.nothing || to.nothing)) return false;
+    return this.#pairing.forward.get(from.symbol) === to.symbol;
+  }
+
+  #same(base: Target, next: Target): boolean {
     const baseNameless = isContent(this.#base, base);
     const nextNameless = isContent(this.#next, next);
     if (baseNameless || nextNameless) return baseNameless && nextNameless && this.#sameContents(base, next);
@@ -151,8 +167,9 @@ class Comparison implements Meaning {
     const b = this.#extentOf(this.#base, base);
     const n = this.#extentOf(this.#next, next);
     if (base.offset - b.start !== next.offset - n.start) return false;
-    const size = b.end - b.start;
-    if (size !== n.end - n.start) return false;
+    const size = Math.min(b.end - b.start, n.end - n.start);
+    // Where only the next constant tells the end, the room up to its alignment is no part of this one.
+    if (!isPadding(from, b.start + size, b.end) || !isPadding(to, n.start + size, n.end)) return false;
     const key = `${base.section}:${b.start}:${next.section}:${n.start}:${size}`;
     const known = this.#contents.get(key);
     if (known !== undefined) return known;
@@ -224,6 +241,29 @@ class Comparison implements Meaning {
     }
     return bySection.get(section) ?? [];
   }
+}
+
+/** Farthest that a pointer before an array is taken for one. */
+const BEFORE = 64;
+
+/** The named thing that begins next behind a target, the distance to it, and whether the target itself lies in nothing that has a name. */
+function following(side: Side, { section, offset }: Target) {
+  if (section < 0) return undefined;
+  const start = side.places.extent(section, offset);
+  const distance = start - offset;
+  const after = side.places.locate(section, start)?.symbol;
+  if (after?.offset !== start || distance > BEFORE) return undefined;
+  const here = side.places.locate(section, offset);
+  return { symbol: after.index, distance, nothing: !here || here.delta < 0 || here.delta >= here.symbol.size };
+}
+
+/** True where [start, end) is what an assembler fills in so that something with more alignment can begin at `end`. */
+function isPadding(section: Section, start: number, end: number): boolean {
+  if (start === end) return true;
+  let alignment = 2;
+  while (alignment <= end - start) alignment *= 2;
+  if (alignment > 64 || (end % alignment !== 0 && end !== section.size)) return false;
+  return section.data.subarray(start, end).every((byte) => byte === 0);
 }
 
 /** A target whose name means nothing, so that its contents decide. */
