@@ -3,6 +3,7 @@ import { relocationTarget } from '../asm/targets.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import type { Problem } from '../problem.ts';
+import { linesInNames, pairRenumbered } from './pair-numbers.ts';
 
 /** Which symbol of the one object is which of the other. */
 export interface Pairing {
@@ -27,13 +28,15 @@ function classOf(symbol: ElfSymbol): string {
 
 /**
  * Pairs the symbols of two objects: globals by name; locals by name and source file; what the compiler numbers (static
- * variables of functions, clones) by scope, use and contents instead of the number; then what changed between static and global.
+ * variables of functions, clones) by scope, use and contents instead of the number; then what macros number by line or counter, and
+ * what changed between static and global.
  */
 export function pairSymbols(base: ObjectModel, next: ObjectModel): Pairing {
   const pairer = new Pairer(base, next);
   pairer.globals();
   pairer.sections();
   pairer.locals();
+  pairer.renumbered();
   pairer.changedScope();
   return pairer;
 }
@@ -96,11 +99,14 @@ class Pairer implements Pairing {
     const groups = new Map<string, Group>();
     const collect = (object: ObjectModel, side: 'base' | 'next') => {
       const scopes = staticScopes(object);
+      const lines = linesInNames(object);
       for (const symbol of object.elf.symbols) {
         if (symbol.bind !== 'local' || symbol.type === 'section' || symbol.type === 'file' || symbol.name === '')
           continue;
         if (typeof symbol.place !== 'number' && symbol.place !== 'abs') continue;
         if (isNamelessConstant(object.elf, symbol)) continue;
+        // `renumbered` decides on these.
+        if (lines.has(`${symbol.place}:${symbol.offset}`)) continue;
         const scope = scopes.get(`${symbol.place}:${symbol.offset}`);
         const name = scope !== undefined && classOf(symbol) !== 'code' ? scope : cloneStem(symbol.name);
         const key = `${classOf(symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}\0${name}`;
@@ -184,6 +190,17 @@ class Pairer implements Pairing {
     const left = group.base.filter((symbol) => !this.forward.has(symbol.index));
     const right = group.next.filter((symbol) => !this.backward.has(symbol.index));
     for (let i = 0; i < Math.min(left.length, right.length); i++) this.#pair(left[i]!, right[i]!);
+  }
+
+  /** What macros name after the line or a counter. */
+  renumbered(): void {
+    const manyFiles = fileCount(this.#base) > 1 || fileCount(this.#next) > 1;
+    pairRenumbered(this.#base, this.#next, {
+      forward: this.forward,
+      backward: this.backward,
+      pair: (base, next) => this.#pair(base, next),
+      kindOf: (symbol) => `${classOf(symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}`,
+    });
   }
 
   /** A static that became global, or the other way round, keeps its identity. */
