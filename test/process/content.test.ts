@@ -169,6 +169,67 @@ ${fresh ? 'int fresh = 1000; int made(int x) { return x + 100; }' : ''} int othe
     }
   });
 
+  it('only the strings and constants that the new code uses are carried', async () => {
+    const source = (by: number): string => `${HEAD}#include <wchar.h>
+typedef float vector __attribute__((vector_size(16)));
+__attribute__((noinline)) void never(const char *q) { puts("a string that the new code does not use"); wprintf(L"nor this wide one"); printf("%s %g", q, 3.25e77); }
+const char *answer(const char *q) {
+  if (*q == '!') { never(q); vector v = {1, 2, 3, (float)*q}; text[9] = (char)v[*q & 3]; }
+  const wchar_t *wide = *q == 'w' ? L"wide ${by}" : L"other";
+  vector v = {1, 2, 3, 4}, w = {(float)strlen(q), 1, ${by}, 1}; v *= w;
+  snprintf(text, sizeof text, "used ${by} %ls %g %g %s", wide, (double)v[0] + v[1] + v[2] + v[3], strlen(q) * ${by}.125, "used ${by}" + (*q == 'w')); return text; }\n`;
+    const program = new Program({ 'main.c': ASKING_MAIN, 'part.c': source(1) });
+    try {
+      const payload = await program.payload({ 'part.c': source(2) });
+      const text = Buffer.from(payload).toString('latin1');
+      assert.ok(text.includes('used 2'));
+      assert.ok(!text.includes('a string that'), 'a string of another function is in the payload');
+      assert.ok(!text.includes('n\0\0\0o\0\0\0r'), 'a wide string of another function is in the payload');
+      const running = program.start();
+      await running.line();
+      assert.equal(await running.ask('wx'), 'used 1 wide 1 11 2.25 sed 1');
+      assert.equal(said(await running.target().apply(payload)), 'applied');
+      assert.equal(await running.ask('wx'), 'used 2 wide 2 14 4.25 sed 2');
+      assert.equal(await running.ask('a'), 'used 2 other 13 2.125 used 2');
+      assert.equal(await running.end(), 0);
+    } finally {
+      program.dispose();
+    }
+  });
+
+  it('an edit of the executable and of its shared object: refused with what has to be split', async () => {
+    const main = (n: number): string =>
+      `${HEAD}int part(int); const char *answer(const char *q) { snprintf(text, sizeof text, "%d", part((int)strlen(q)) + ${n}); return text; }\n`;
+    const part = (n: number): string =>
+      `static int calls; int part(int x) { calls++; return x * ${n} + (calls & 0); }\n`;
+    const program = new Program({ 'main.c': ASKING_MAIN, 'one.c': main(1), 'part.c': part(1) }, { shared: ['part.c'] });
+    try {
+      const edits = { 'one.c': main(2), 'part.c': part(2) };
+      const outcome = await program.build(edits);
+      assert.equal(outcome.kind, 'refused');
+      const refusals = outcome.kind === 'refused' ? outcome.refusals : [];
+      assert.deepEqual(
+        refusals.map((one) => one.code),
+        ['not-atomic'],
+      );
+      assert.match(refusals[0]!.message, /build\/program: answer; .*libpart\.so: part\)/);
+      assert.match(refusals[0]!.message, /switched one after the other/);
+      // What the message says to do.
+      const first = await program.payload(edits, { leaveOut: ['answer'], id: 'first' });
+      const second = await program.payload(edits, { leaveOut: ['part'], id: 'second' });
+      const running = program.start();
+      await running.line();
+      const target = running.target();
+      assert.equal(said(await target.apply(first)), 'applied');
+      assert.equal(await running.ask('abc'), '7');
+      assert.equal(said(await target.apply(second)), 'applied');
+      assert.equal(await running.ask('abc'), '8');
+      assert.equal(await running.end(), 0);
+    } finally {
+      program.dispose();
+    }
+  });
+
   it('a stripped program, replaced on disk while it runs; a forked child', async () => {
     const source = (by: number): string => `${HEAD}#include <unistd.h>
 static int hidden = 7; static __attribute__((noinline)) int get(void) { return hidden++; }

@@ -4,7 +4,6 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { buildInto } from '../../esbuild.mjs';
 import { createProcessTarget } from '../../server/src/targets/process.ts';
 import { ASKING_MAIN, ensureHelper, Program } from './program.ts';
 import { outcome, pause } from './whole.ts';
@@ -172,6 +171,9 @@ int main(void) { char line[64]; if (write(1, "ready\\n", 6) != 6 || prctl(PR_SET
     skip: !root && 'needs root to become somebody else',
   }, async () => {
     // The repository may be out of another user's reach: the command line as it is shipped, in a folder that anybody may read.
+    const { buildInto } = (await import(String(new URL('../../esbuild.mjs', import.meta.url)))) as {
+      readonly buildInto: (folder: string) => Promise<void>;
+    };
     await buildInto(folder);
     chmodSync(folder, 0o755);
     const program = make({ 'main.c': ASKING_MAIN, 'part.c': PART('old') });

@@ -53,7 +53,11 @@ describe('process target: refusals', () => {
     const last = await helper.read(entry + 12, 1);
     await helper.write(entry + 12, Uint8Array.of(0xcc));
     assert.equal(reason(await target.apply(payload)), 'old-code-differs');
+    const memory = async (): Promise<unknown> =>
+      (await target.status({ verify: true })).patches[0]!.functions.map((one) => one.memory);
+    assert.deepEqual(await memory(), ['foreign']);
     await helper.write(entry + 12, last);
+    assert.deepEqual(await memory(), ['original']);
     helper.close();
     assert.equal(await running.ask('a'), 'old a');
     assert.equal(reason(await target.apply(payload)), 'applied');
@@ -159,6 +163,10 @@ int main(void) { setvbuf(stdout, 0, _IOLBF, 0); puts("ready"); return serve() < 
     assert.equal(reason(await target.apply(payload)), 'applied');
     assert.equal(reason(await target.apply(second)), 'applied');
     assert.equal(await running.ask('a'), 'newest a');
+    assert.deepEqual(
+      (await target.status({ verify: true })).patches.map((one) => one.functions[0]!.memory),
+      ['covered', 'redirected'],
+    );
     const refused = await target.revert('test-patch');
     assert.equal(reason(refused), 'not-top');
     assert.match(said(refused), /below second/);

@@ -68,8 +68,12 @@ describe('process target: tools that die', () => {
           stdio: ['ignore', 'pipe', 'inherit'],
         },
       );
-      await once(tool.stdout!, 'data');
-      await pause((round * 37) % 600);
+      let steps = '';
+      tool.stdout!.on('data', (chunk: Buffer) => {
+        steps += chunk;
+      });
+      while (steps.split('\n').length - 1 <= round % 3) await once(tool.stdout!, 'data');
+      await pause((round * 37) % 300);
       tool.kill('SIGKILL');
       await once(tool, 'exit');
       // Its helper may still be at work on the last request, and ends by itself: nothing is to be judged before.

@@ -6,15 +6,22 @@ import { count, painter, printable, table } from './text.ts';
 
 export const command: Command = {
   name: 'status',
-  usage: ['--pid N [--json]', '--target NAME [--json]'],
+  usage: ['--pid N [--verify] [--json]', '--target NAME [--verify] [--json]'],
   about:
     'Lists the patches in a running process, as the process itself has them: the newest last. Status 2 where the process does not run or cannot be looked at.',
-  options: { ...targetOptions, json: { type: 'boolean', help: 'print JSON (docs/json.md)' } },
+  options: {
+    ...targetOptions,
+    verify: { type: 'boolean', help: 'compare the old code in memory with what the patches remember of it' },
+    json: { type: 'boolean', help: 'print JSON (docs/json.md)' },
+  },
   examples: [{ line: 'livepatch status --target ticker --json', what: 'for scripts' }],
   async run(values, _positionals, context) {
     const targets = await openTargets(values, context);
     const states = await Promise.all(
-      targets.map(async (target) => ({ target: target.name, ...(await target.status()) })),
+      targets.map(async (target) => ({
+        target: target.name,
+        ...(await target.status({ verify: flag(values, 'verify') })),
+      })),
     );
     const known = states.every((state) => state.alive && state.message === undefined);
     if (flag(values, 'json')) {
@@ -24,6 +31,13 @@ export const command: Command = {
     return known ? exitStatus.fine : exitStatus.couldNot;
   },
 };
+
+const memoryWords = {
+  original: 'memory as in the file',
+  redirected: 'memory as in the file, but for the jump',
+  covered: 'under the jump of another patch',
+  foreign: 'memory changed by somebody else',
+} as const;
 
 /** One target's state for a person. */
 function print(state: TargetStatus & { readonly target: string }, context: CliContext): void {
@@ -52,6 +66,7 @@ function print(state: TargetStatus & { readonly target: string }, context: CliCo
         : item.redirected
           ? `${item.oldAddress} → ${item.newAddress}`
           : `${item.oldAddress}, old code`,
+      item.memory === undefined ? '' : memoryWords[item.memory],
     ]);
     for (const line of table(rows)) context.out(`   ${line}\n`);
   }

@@ -252,6 +252,7 @@ function recordFunction(
     entry: hex(entry),
     jumpAddress: hex(jumpAddress),
     size: one.size,
+    oldCode: one.oldCode,
     original: toHex(old.original),
     previous: toHex(old.previous),
     jump: toHex(jump),

@@ -4,7 +4,8 @@ import { applyPayload } from './apply.ts';
 import { HelperError, type SwitchOptions } from './helper.ts';
 import { commandOf, isAlive, permissionAdvice, processesOf } from './procfs.ts';
 import { revertPatch } from './revert.ts';
-import type { AppliedPatch, Target, TargetEvent, TargetStatus } from './types.ts';
+import type { AppliedPatch, StatusOptions, Target, TargetEvent, TargetStatus } from './types.ts';
+import { verifyPatches } from './verify.ts';
 import { Refusal, Visit } from './visit.ts';
 
 /** How to find a process; the first that is given is used. */
@@ -50,7 +51,7 @@ export function createProcessTarget(options: ProcessTargetOptions): Target & { r
       event((visited) => applyPayload(visited, payload, options.switching, signal)),
     revert: (id: string | undefined, signal?: AbortSignal) =>
       event((visited) => revertPatch(visited, id, options.switching, signal)),
-    status: () => statusOfTarget(options, visit),
+    status: (looking?: StatusOptions) => statusOfTarget(options, looking ?? {}, visit),
   };
 }
 
@@ -87,6 +88,7 @@ function findPid(options: ProcessTargetOptions): number {
 
 async function statusOfTarget(
   options: ProcessTargetOptions,
+  { verify }: StatusOptions,
   visit: <T>(work: (visit: Visit) => Promise<T>) => Promise<T>,
 ): Promise<TargetStatus> {
   let pid: number;
@@ -98,8 +100,11 @@ async function statusOfTarget(
   }
   const known = { pid, command: commandOf(pid) };
   try {
-    const patches = await visit((visited) => visited.patches());
-    return { alive: true, ...known, patches: patches.map(({ shown }) => shown satisfies AppliedPatch) };
+    const patches = await visit(async (visited): Promise<AppliedPatch[]> => {
+      const found = await visited.patches();
+      return verify ? verifyPatches(visited, found) : found.map(({ shown }) => shown);
+    });
+    return { alive: true, ...known, patches };
   } catch (error) {
     const { message } = failure(error, { ...options, pid });
     return { alive: isAlive(pid), ...known, patches: [], message };

@@ -9,6 +9,8 @@ export interface RecordedFunction {
   readonly entry: string;
   readonly jumpAddress: string;
   readonly size: number;
+  /** SHA-256 of the old code as the file has it; absent in patches that an older version applied. */
+  readonly oldCode?: string;
   /** Bytes of the file under the jump; bytes that the jump replaced (those of the patch below, in a stack); the jump. */
   readonly original: string;
   readonly previous: string;

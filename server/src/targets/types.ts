@@ -18,7 +18,18 @@ export interface AppliedPatch {
     readonly oldAddress: string;
     readonly newAddress: string;
     readonly redirected: boolean;
+    /**
+     * Only where it was asked for. What stands in memory against what should: `original`: the bytes of the file; `redirected`: the
+     * jump of this patch and nothing else; `covered`: the jump of a patch above; `foreign`: something that no patch wrote.
+     */
+    readonly memory?: 'original' | 'redirected' | 'covered' | 'foreign';
   }[];
+}
+
+/** How closely to look. */
+export interface StatusOptions {
+  /** Compare the old code in memory with what the patches remember of it. */
+  readonly verify?: boolean;
 }
 
 /** State of a target, as asked from the target itself. */
@@ -64,5 +75,5 @@ export interface Target {
   apply(payload: Payload['bytes'], signal?: AbortSignal): Promise<TargetEvent>;
   /** `id` absent: the top of the stack. */
   revert(id: string | undefined, signal?: AbortSignal): Promise<TargetEvent>;
-  status(): Promise<TargetStatus>;
+  status(options?: StatusOptions): Promise<TargetStatus>;
 }

@@ -49,15 +49,8 @@ export function buildProcessPayload(
   }
   if (refusals.length > 0) return refused(refusals);
   if (planned.every((one) => one.replaced.length === 0)) return refused([nothingToDo(units, selections)]);
-  const several = new Set(planned.filter((one) => one.replaced.length > 0).map((one) => one.home.module.elf.buildId));
-  if (several.size > 1)
-    return refused([
-      refusal(
-        'not-atomic',
-        options.id,
-        `The edit reaches into ${several.size} linked files (${[...new Set(planned.map((one) => one.home.module.path))].join(', ')}), which one jump cannot span. Build one patch for each, leaving out the functions of the others.`,
-      ),
-    ]);
+  const split = severalFiles(planned, options.id);
+  if (split) return refused([split]);
   // Units that replace nothing only lend definitions: they count as part of the patched file.
   const main = planned.find((one) => one.replaced.length > 0)!.home;
   for (const [i, one] of planned.entries())
@@ -78,6 +71,27 @@ export function buildProcessPayload(
   if (refusals.length > 0) return refused(unique(refusals));
   const manifest = makeManifest(planned, modules, plan, replaces, selections, options);
   return { kind: 'payload', payload: { bytes: write(plan, names, manifest), manifest } };
+}
+
+/** An edit that reaches into several linked files, with what has to go into which payload. */
+function severalFiles(planned: readonly PlannedUnit[], id: string): Finding | undefined {
+  const byFile = new Map<string, { path: string; names: string[] }>();
+  for (const { replaced, home } of planned) {
+    if (replaced.length === 0) continue;
+    const { path, elf } = home.module;
+    const one = byFile.get(elf.buildId!) ?? { path, names: [] };
+    one.names.push(...replaced.map(({ base }) => base.name));
+    byFile.set(elf.buildId!, one);
+  }
+  if (byFile.size <= 1) return undefined;
+  const files = [...byFile.values()];
+  const lists = files.map(({ path, names }) => `${path}: ${names.join(', ')}`).join('; ');
+  return refusal(
+    'not-atomic',
+    id,
+    `The edit reaches into ${files.length} linked files, and one payload patches one of them (${lists}). Build one payload for each, leaving out the functions of the others. They are then switched one after the other: in between, and for good should the second be refused, the program runs new code in one file with old code in the other. Do so only where each half is right with the old version of the other.`,
+    Object.fromEntries(files.map(({ path, names }) => [path, names])),
+  );
 }
 
 const refused = (refusals: readonly Finding[]): BuildPayloadOutcome => ({ kind: 'refused', refusals });
@@ -128,11 +142,21 @@ function findHome(
       `No linked file has the functions of ${fileOf(elf) || name}. Build the program first, or name it in "binaries" of livepatch.json; a stripped program needs its unstripped file there.`,
       { looked: modules.map((module) => module.path) },
     );
+  if (byId.size > 1) {
+    // Sources of one name in two programs, or one source built twice: the code tells which of them this unit is part of.
+    const holding = [...byId].filter(([, homes]) =>
+      homes.some((home) => differing(unit, selection, home).length === 0),
+    );
+    if (holding.length === 1) {
+      byId.clear();
+      byId.set(...holding[0]!);
+    }
+  }
   if (byId.size > 1)
     return refusal(
       'symbol-ambiguous',
       name,
-      `${name} is part of several linked files: ${[...byId.values()].map((homes) => homes[0]!.module.path).join(', ')}. Say which of them is to be patched ("binaries" in livepatch.json, or a target that runs it).`,
+      `${name} is part of several linked files: ${[...byId.values()].map((homes) => homes[0]!.module.path).join(', ')}. Say which of them is to be patched: livepatch build --binary FILE, or --pid of the process that runs it (in livepatch.json: "binaries", or a target).`,
       { files: [...byId.values()].map((homes) => homes[0]!.module.path) },
     );
   const homes = [...byId.values()][0]!;
