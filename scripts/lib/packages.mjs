@@ -6,13 +6,20 @@ import { onPath, run } from './run.mjs';
 /** Package sets by purpose; each names what is missing without it. */
 export const packageSets = {
   /** To build the examples and the native helper, and to keep baselines. */
-  build: ['gcc', 'make', 'git', 'libc6-dev', 'libunwind-dev', 'liblzma-dev'],
+  build: ['gcc', 'make', 'git', 'libc6-dev', 'libunwind-dev', 'liblzma-dev', 'zlib1g-dev'],
   /** The editor in the browser, where no desktop VS Code is installed. */
   browser: ['chromium', 'fonts-dejavu-core', 'ripgrep'],
   /** Tests compare with these tools, and compile with both compilers. */
-  test: ['binutils', 'clang', 'gdb'],
+  test: ['binutils', 'clang', 'util-linux', 'procps'],
+  /** More to compare with. A release that lacks one of them still runs the rest: the tests say what they leave out. */
+  compare: ['gdb', 'gcc-11', 'llvm', 'pahole', 'bear'],
   /** To fetch and build Debian's source packages of Redis and SQLite. */
   sources: ['dpkg-dev', 'patch', 'xz-utils', 'make', 'gcc', 'libc6-dev', 'tcl', 'pkg-config'],
+  /** To build a hypervisor and boot it in a virtual machine. */
+  vm: [
+    ...['qemu-system-x86', 'build-essential', 'bison', 'flex', 'python3', 'bc', 'gawk', 'dpkg-dev', 'xz-utils', 'git'],
+    ...['libelf-dev', 'openssh-client'],
+  ],
 };
 
 const installed = (name) => {
@@ -65,6 +72,13 @@ export async function ensurePackages(names, say = () => {}) {
     return { ok: false, message: `apt-get could not install ${missing.join(' ')}: ${why}\n${byHand}` };
   }
   return { ok: true, message: `installed ${missing.join(' ')}` };
+}
+
+/** The same for packages that nothing depends on: one that cannot be had does not keep the others away. Returns the absent ones. */
+export async function ensureEach(names, say = () => {}) {
+  if ((await ensurePackages(names, say)).ok) return [];
+  for (const name of names) await ensurePackages([name], say);
+  return missingPackages(names);
 }
 
 function hasLists() {

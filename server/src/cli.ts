@@ -15,6 +15,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     if (interrupted) process.exit(130);
     interrupted = true;
     stop.abort();
+    // Whoever does not listen, a read from a pipe that nobody writes to for instance, does not hold the user up.
+    setTimeout(() => process.exit(130), 5000).unref();
   });
 }
 // Status 1 means blocked: a fault of ours must not look like it.

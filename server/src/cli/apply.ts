@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { CannotError, type Command, UsageError } from './command.ts';
+import { type Command, UsageError } from './command.ts';
+import { readInput } from './files.ts';
 import { openTarget, printEvent, targetOptions } from './target.ts';
 
 export const command: Command = {
@@ -17,12 +16,7 @@ export const command: Command = {
   async run(values, positionals, context) {
     const [file, ...more] = positionals;
     if (file === undefined || more.length > 0) throw new UsageError('apply takes one payload FILE.');
-    let payload: Uint8Array;
-    try {
-      payload = new Uint8Array(await readFile(resolve(context.cwd, file)));
-    } catch (error) {
-      throw new CannotError(`${file} cannot be read: ${(error as Error).message}`);
-    }
+    const payload = await readInput(file, context.cwd);
     const target = await openTarget(values, context);
     return printEvent(target, await target.apply(payload, context.signal), values, context);
   },

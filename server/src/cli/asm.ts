@@ -5,7 +5,7 @@ import { alignRows } from '../core/diff/rows.ts';
 import type { AlignedRow, ObjectDiff } from '../core/diff/types.ts';
 import type { ObjectModel } from '../core/object.ts';
 import { CannotError, type Command, exitStatus, flag, text, UsageError } from './command.ts';
-import { loadObjectFile } from './diff.ts';
+import { loadPair } from './objects.ts';
 import { jsonSchema, jsonText } from './report.ts';
 import { type Paint, painter, printable } from './text.ts';
 
@@ -129,12 +129,11 @@ export const command: Command = {
     if (positionals.length === 3) {
       const [base = '', next = '', name = ''] = positionals;
       const analyser = await createAnalyser();
-      const baseObject = await loadObjectFile(analyser, base, context.cwd);
-      const nextObject = await loadObjectFile(analyser, next, context.cwd);
+      const pair = await loadPair(analyser, base, next, context.cwd);
       const { diffObjects } = await import('../core/diff/index.ts');
       const { fileProvenance } = await import('../analyse.ts');
-      const diff = diffObjects({ base: baseObject, next: nextObject, provenance: fileProvenance(base, next) });
-      rows = functionRows(baseObject, nextObject, name, diff);
+      const diff = diffObjects({ ...pair, provenance: fileProvenance(base, next) });
+      rows = functionRows(pair.base, pair.next, name, diff);
       if (!rows) throw new CannotError(`Neither object has a function '${name}'.`);
     } else if (positionals.length === 1) {
       const [name = ''] = positionals;

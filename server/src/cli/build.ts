@@ -3,6 +3,7 @@ import { buildPatch } from '../patch.ts';
 import { treeOptions } from './check.ts';
 import { CannotError, type Command, exitStatus, flag, list, text, UsageError } from './command.ts';
 import { findingLines, shortPath } from './describe.ts';
+import { cannotWrite, checkOutput, writeWhole } from './files.ts';
 import { jsonFinding, jsonSchema, jsonText } from './report.ts';
 import { count, painter, printable } from './text.ts';
 import { compareTree, openWorkspace } from './workspace.ts';
@@ -20,9 +21,19 @@ function overridesOf(values: readonly string[]): Record<string, string> {
   return overrides;
 }
 
+/** `, 1 function and 2 variables added`; empty where nothing is. */
+function addedText(adds: readonly { readonly kind: string }[]): string {
+  const functions = adds.filter(({ kind }) => kind === 'function').length;
+  const parts = [
+    ...(functions > 0 ? [count(functions, 'function')] : []),
+    ...(adds.length > functions ? [count(adds.length - functions, 'variable')] : []),
+  ];
+  return parts.length > 0 ? `, ${parts.join(' and ')} added` : '';
+}
+
 export const command: Command = {
   name: 'build',
-  usage: ['-o FILE [FILES] [-p BUILDDIR] [--base REV|DIR]'],
+  usage: ['-o FILE [FILES] [-p BUILDDIR] [--base REV|DIR] [--pid N | --binary FILE]'],
   about:
     'Checks the working tree (or FILES) against the baseline and writes a payload with everything that changed. Refused (status 1) while a ' +
     'blocker stands, unless it is overridden with a written reason, which the payload then carries.',
@@ -41,6 +52,13 @@ export const command: Command = {
       multiple: true,
       value: 'CODE[:SYMBOL]=REASON',
       help: 'go on in spite of a blocker; the reason is kept',
+    },
+    pid: { type: 'string', value: 'N', help: 'process that it is for, where several programs hold the same code' },
+    binary: {
+      type: 'string',
+      multiple: true,
+      value: 'FILE',
+      help: 'program or library to patch (default: livepatch.json, else all of the build are looked at)',
     },
     id: {
       type: 'string',
@@ -65,6 +83,10 @@ export const command: Command = {
     const output = text(values, 'output');
     if (output === undefined) throw new UsageError('build needs -o FILE.');
     const overrides = overridesOf(list(values, 'override'));
+    const pid = text(values, 'pid');
+    if (pid !== undefined && !/^[1-9]\d{0,9}$/.test(pid))
+      throw new UsageError(`--pid takes a process id, not '${pid}'.`);
+    await checkOutput(output, context.cwd);
     const file = resolve(context.cwd, output);
     const id = text(values, 'id');
     const workspace = await openWorkspace({
@@ -78,12 +100,14 @@ export const command: Command = {
         context.err(`livepatch: ${shortPath(source, context.cwd)}: ${message}\n`);
       if (tree.units.length === 0)
         throw new CannotError('Nothing to patch: no file that differs from the baseline has a compile command.');
-      const outcome = await buildPatch(tree.units, workspace.config, {
+      const binaries = list(values, 'binary').map((path) => resolve(context.cwd, path));
+      const config = binaries.length > 0 ? { ...workspace.config, binaries } : workspace.config;
+      const outcome = await buildPatch(tree.units, config, {
+        ...(pid === undefined ? {} : { pid: Number(pid) }),
         leaveOut: list(values, 'leave-out'),
         keepLineOnly: flag(values, 'keep-line-only'),
         overrides,
         description: text(values, 'message') ?? '',
-        output: file,
         ...(id === undefined ? {} : { id }),
       });
       const json = flag(values, 'json');
@@ -100,12 +124,13 @@ export const command: Command = {
           outcome.refusals.some((finding) => finding.code !== 'nothing-to-patch') && tree.verdict !== undefined;
         return blocked ? exitStatus.blocked : exitStatus.couldNot;
       }
+      await writeWhole(file, outcome.bytes).catch((error) => cannotWrite(output, error));
       if (json)
         context.out(jsonText({ schema: jsonSchema, file, bytes: outcome.bytes.length, manifest: outcome.manifest }));
       else {
         const { replaces, adds, leftOut } = outcome.manifest;
         context.out(
-          `${painter(context.colour).green('Built')} ${printable(outcome.id)}: ${count(replaces.length, 'function')} replaced${adds.length > 0 ? `, ${adds.length} added` : ''}, ${outcome.bytes.length} bytes in ${shortPath(file, context.cwd)}\n`,
+          `${painter(context.colour).green('Built')} ${printable(outcome.id)}: ${count(replaces.length, 'function')} replaced${addedText(adds)}, ${outcome.bytes.length} bytes in ${shortPath(file, context.cwd)}\n`,
         );
         for (const item of replaces) context.out(`  ${printable(item.name)}  ${item.size} → ${item.newSize} bytes\n`);
         for (const item of leftOut) context.out(`  ${printable(item.name)}  left out: ${printable(item.why)}\n`);

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import type { UnitState } from '../shell/types.ts';
 import { type CliContext, type Command, type ExitStatus, exitStatus, flag, text } from './command.ts';
 import { diffLines, findingLines, placeText, shortPath, uniqueFindings, verdictLine } from './describe.ts';
+import { cannotWrite, checkOutput } from './files.ts';
 import { jsonDiff, jsonPlace, jsonSchema, jsonText } from './report.ts';
 import { sarifLog } from './sarif.ts';
 import { count, type Paint, painter, printable } from './text.ts';
@@ -136,6 +137,8 @@ export const command: Command = {
     { line: 'livepatch check --sarif findings.sarif', what: 'in CI: status 1 when the change cannot be live patched' },
   ],
   async run(values, positionals, context) {
+    const sarif = text(values, 'sarif');
+    if (sarif !== undefined && sarif !== '-') await checkOutput(sarif, context.cwd);
     const workspace = await openWorkspace({
       cwd: context.cwd,
       build: text(values, 'build'),
@@ -143,9 +146,9 @@ export const command: Command = {
     });
     try {
       const tree = await compareTree(workspace, positionals, context);
-      const sarif = text(values, 'sarif');
       const log = sarif === undefined ? '' : jsonText(sarifLog(tree.findings, workspace.config.root));
-      if (sarif !== undefined && sarif !== '-') await writeFile(resolve(context.cwd, sarif), log);
+      if (sarif !== undefined && sarif !== '-')
+        await writeFile(resolve(context.cwd, sarif), log).catch((error) => cannotWrite(sarif, error));
       if (sarif === '-') context.out(log);
       else if (flag(values, 'json')) context.out(jsonText(jsonTree(workspace, tree)));
       else printTree(workspace, tree, context);

@@ -1,10 +1,8 @@
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { type Analyser, createAnalyser, fileProvenance } from '../analyse.ts';
+import { createAnalyser, fileProvenance } from '../analyse.ts';
 import type { TargetKind } from '../core/findings/types.ts';
-import type { ObjectModel } from '../core/object.ts';
-import { CannotError, type Command, exitStatus, flag, type OptionValues, text, UsageError } from './command.ts';
+import { type Command, exitStatus, flag, type OptionValues, text, UsageError } from './command.ts';
 import { diffLines, findingLines, verdictLine } from './describe.ts';
+import { loadPair } from './objects.ts';
 import { jsonDiff, jsonSchema, jsonText } from './report.ts';
 import { painter } from './text.ts';
 
@@ -14,24 +12,6 @@ export function targetKind(values: OptionValues): TargetKind {
   if (kind !== 'process' && kind !== 'xen' && kind !== 'linux')
     throw new UsageError(`--target is process, xen or linux, not '${kind}'.`);
   return kind;
-}
-
-/** Reads and loads an object file. Throws a `CannotError` that names the file and what is wrong with it. */
-export async function loadObjectFile(analyser: Analyser, path: string, cwd: string): Promise<ObjectModel> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(resolve(cwd, path));
-  } catch (error) {
-    throw new CannotError(`${path} cannot be read: ${(error as Error).message}`);
-  }
-  const { object, problems } = analyser.load(bytes);
-  if (!object) {
-    throw new CannotError(
-      `${path} is not an object file that can be compared.`,
-      problems.map((problem) => `  ${problem.area}: ${problem.message}`).join('\n'),
-    );
-  }
-  return object;
 }
 
 export const command: Command = {
@@ -61,11 +41,10 @@ export const command: Command = {
       throw new UsageError('diff takes two object files: BASE.o NEXT.o.');
     const target = targetKind(values);
     const analyser = await createAnalyser();
-    const baseObject = await loadObjectFile(analyser, base, context.cwd);
-    const nextObject = await loadObjectFile(analyser, next, context.cwd);
+    const pair = await loadPair(analyser, base, next, context.cwd);
     const { diff, findings, verdict } = analyser.compare(
-      baseObject,
-      nextObject,
+      pair.base,
+      pair.next,
       fileProvenance(base, next),
       undefined,
       target,

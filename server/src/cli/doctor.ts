@@ -108,7 +108,9 @@ function helper(): Check {
     needed: true,
     ok: runs,
     found: path === undefined ? 'not found' : runs ? path : `${path} does not run here`,
-    advice: runs ? '' : 'build it: sudo apt-get install gcc make libunwind-dev liblzma-dev, then npm run native',
+    advice: runs
+      ? ''
+      : 'build it: sudo apt-get install gcc make libunwind-dev liblzma-dev zlib1g-dev, then npm run native',
   };
 }
 

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { readPayload } from '../core/payload/read.ts';
 import { renderPayload } from '../core/render/inspect.ts';
 import { CannotError, type Command, exitStatus, flag, UsageError } from './command.ts';
+import { readInput } from './files.ts';
 import { jsonSchema, jsonText } from './report.ts';
 
 export const command: Command = {
@@ -15,12 +15,7 @@ export const command: Command = {
   async run(values, positionals, context) {
     const [file, ...more] = positionals;
     if (file === undefined || more.length > 0) throw new UsageError('inspect takes one payload FILE.');
-    let bytes: Uint8Array;
-    try {
-      bytes = new Uint8Array(await readFile(resolve(context.cwd, file)));
-    } catch (error) {
-      throw new CannotError(`${file} cannot be read: ${(error as Error).message}`);
-    }
+    const bytes = await readInput(file, context.cwd);
     const payload = readPayload(bytes);
     if (typeof payload === 'string') throw new CannotError(`${file} is not a payload: ${payload}`);
     context.out(

@@ -9,7 +9,9 @@ import {
   UsageError,
 } from './command.ts';
 import { commands } from './commands.ts';
+import { whyNot } from './files.ts';
 import { commandHelp, overview } from './help.ts';
+import { jsonSchema, jsonText } from './report.ts';
 import { painter, printable } from './text.ts';
 import { version } from './version.ts';
 
@@ -39,7 +41,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
     const { values, positionals } = parse(command, rest);
     return await command.run(values, positionals, context);
   } catch (error) {
-    return report(error, argv[0], context);
+    return report(error, argv, context);
   }
 }
 
@@ -57,20 +59,44 @@ function parse(command: Command, args: readonly string[]) {
   }
 }
 
-function report(error: unknown, command: string | undefined, context: CliContext): ExitStatus {
-  const paint = painter(context.colour);
+/** A failure as `--json` has it (docs/json.md). */
+interface JsonError {
+  /** `usage`: the command line is wrong. `cannot`: the work could not be done. `unexpected`: a fault of ours. */
+  readonly kind: 'usage' | 'cannot' | 'unexpected';
+  readonly message: string;
+  /** Further lines, such as a compiler's output; may be empty. */
+  readonly details: string;
+}
+
+function failure(error: unknown): JsonError {
   if (error instanceof CannotError) {
-    context.err(`${paint.red('livepatch:')} ${printable(error.message)}\n`);
-    if (error.details) context.err(`${printable(error.details.trimEnd())}\n`);
-    if (error instanceof UsageError)
-      context.err(`See: livepatch ${command && commands.some((c) => c.name === command) ? `${command} ` : ''}--help\n`);
-    return exitStatus.couldNot;
+    const kind = error instanceof UsageError ? 'usage' : 'cannot';
+    return { kind, message: error.message, details: error.details.trimEnd() };
   }
   const known = error as NodeJS.ErrnoException;
-  const plain = known?.code !== undefined && known.path !== undefined;
-  context.err(
-    `${paint.red('livepatch:')} ${plain ? printable(known.message) : `unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`}\n`,
-  );
+  if (typeof known?.code === 'string' && known.syscall !== undefined) {
+    const what = known.path === undefined ? `${known.syscall} did not work` : `${known.path} cannot be used`;
+    return { kind: 'cannot', message: `${what}: ${whyNot(known)}.`, details: '' };
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  return {
+    kind: 'unexpected',
+    message: `unexpected: ${text} This is a fault of livepatch itself; please report it with the lines below.`,
+    details: error instanceof Error ? (error.stack ?? '') : '',
+  };
+}
+
+function report(error: unknown, argv: readonly string[], context: CliContext): ExitStatus {
+  const paint = painter(context.colour);
+  const [command] = argv;
+  const failed = failure(error);
+  context.err(`${paint.red('livepatch:')} ${printable(failed.message)}\n`);
+  if (failed.details) context.err(`${printable(failed.details)}\n`);
+  if (failed.kind === 'usage')
+    context.err(`See: livepatch ${command && commands.some((c) => c.name === command) ? `${command} ` : ''}--help\n`);
+  const end = argv.indexOf('--');
+  if ((end < 0 ? argv : argv.slice(0, end)).includes('--json'))
+    context.out(jsonText({ schema: jsonSchema, error: failed }));
   return exitStatus.couldNot;
 }
 
