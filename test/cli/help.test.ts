@@ -10,6 +10,7 @@ const wanted = [
   'diff',
   'check',
   'asm',
+  'accept',
   'build',
   'apply',
   'revert',
