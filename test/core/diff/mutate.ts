@@ -66,13 +66,16 @@ export function semanticEdit(random: (limit: number) => number): Version {
       if (at < 0) continue;
       piece.body = before.slice(0, at) + other + before.slice(at + one.length);
     } else {
-      const at = before.search(/[a-z](?=[a-z %\\]*")/);
-      if (at < 0 || !before.includes('"') || before[at - 1] === '\\' || before[at - 1] === '%') continue;
-      piece.body = `${before.slice(0, at)}Q${before.slice(at + 1)}`;
+      const texts = [...before.matchAll(/"[a-z]/g)];
+      const at = texts[random(Math.max(1, texts.length))];
+      if (!at) continue;
+      // The letter behind the opening quote; every second quote closes.
+      if ((before.slice(0, at.index).split('"').length - 1) % 2 !== 0) continue;
+      piece.body = `${before.slice(0, at.index + 1)}Q${before.slice(at.index + 2)}`;
     }
-    // Labels of one switch must differ, and a name must not have become another's.
+    // Labels of one switch must differ.
     const labels = [...piece.body.matchAll(/case (\d+)/g)].map((match) => match[1]);
-    if (piece.body === before || new Set(labels).size !== labels.length || /\bQ\w*\(/.test(piece.body)) continue;
+    if (piece.body === before || new Set(labels).size !== labels.length) continue;
     return {
       what: `${['number', 'callee', 'operator', 'text'][kind]} in ${piece.name}: ${firstDifference(before, piece.body)}`,
       text: assemble(list),

@@ -6,13 +6,14 @@ import { type BodyChange, compareFunctions, isBoundPart } from './functions.ts';
 import { diffInlining } from './inlining.ts';
 import { diffTypes } from './layout.ts';
 import { isEnough, type LineProof, proveLineOnly } from './lines.ts';
-import { createMeaning, type Side } from './meaning.ts';
+import { createMeaning, type Meaning, type Side } from './meaning.ts';
 import { pairSymbols } from './pair.ts';
 import { changedLines, type ReasonInput, reasonsOf } from './reasons.ts';
 import { alignRows } from './rows.ts';
 import { createSide } from './side.ts';
 import { diffSignatures } from './signatures.ts';
 import { createSpecialComparer, specialLines, specialReasons, withSpecial } from './special.ts';
+import { markTables } from './tables.ts';
 import type {
   AlignedRow,
   FunctionChange,
@@ -62,7 +63,7 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
   const read = changes.map((change) => readChange(input, change, code));
   const lineOnly = lineOnlyNames(read);
   const functions = read.map((one) => {
-    const described = describe(input, one, lineOnly.has(one.change.name), specials.get(one.change));
+    const described = describe(input, one, lineOnly.has(one.change.name), specials.get(one.change), meaning);
     reasons.set(one.change, described.reasons);
     return described;
   });
@@ -150,13 +151,12 @@ function describe(
   read: ReadChange,
   lineOnly: boolean,
   special: readonly SpecialDifference[] | undefined,
+  meaning: Meaning,
 ): FunctionChange {
   const { change } = read;
   // Listings are only made for real changes: of line numbers there can be hundreds.
   const compared = change.status === 'changed' && !change.because && !lineOnly && !special;
-  const aligned = compared
-    ? markTables(alignRows(listBody(input.base.object, change.base!), listBody(input.next.object, change.next!)))
-    : [];
+  const aligned = compared ? listed(input, change, meaning) : [];
   const side = change.next ? input.next : input.base;
   const body = change.next ?? change.base!;
   const at = functionAt(side.object, body.section, body.start)?.decl;
@@ -183,13 +183,8 @@ function describe(
   };
 }
 
-/**
- * A function whose text is the same differs in a table that it uses (jump table, addresses): the rows that refer to tables are then the ones that
- * changed.
- */
-function markTables(aligned: AlignedRow[]): AlignedRow[] {
-  if (aligned.some((row) => !row.same)) return aligned;
-  return aligned.map((row) =>
-    row.base?.references.some((reference) => reference.kind === 'constant') ? { ...row, same: false } : row,
-  );
+/** The listings of both sides, aligned. */
+function listed({ base, next }: ReasonInput, change: BodyChange, meaning: Meaning): AlignedRow[] {
+  const aligned = alignRows(listBody(base.object, change.base!), listBody(next.object, change.next!));
+  return markTables(aligned, base, change.base!, next, change.next!, meaning);
 }

@@ -7,6 +7,7 @@ import { hunksOf, touches } from './edits.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';
 import { cloneStem } from './pair.ts';
+import { typeReasons } from './type-causes.ts';
 import type { AlignedRow, Reason, SourceEdits, TypeChange } from './types.ts';
 
 /** What is known of a pair when reasons are looked for. */
@@ -200,7 +201,7 @@ function editsOutsideFunctions(input: ReasonInput, edits: SourceEdits): boolean 
   return false;
 }
 
-/** Changed types that the function works with; the detail names the field that differs. */
+/** Changed types that the function works with and that made its code differ. */
 function typeCauses(
   input: ReasonInput,
   change: BodyChange,
@@ -215,26 +216,10 @@ function typeCauses(
   );
   if (candidates.length === 0) return [];
   const used = new Set([...typesUsed(input.base, before, change.base!), ...typesUsed(input.next, after, change.next!)]);
-  const text = aligned
-    .filter((row) => !row.same)
-    .flatMap((row) => [row.base?.operands ?? '', row.next?.operands ?? ''])
-    .join('\n');
-  const reasons: Reason[] = [];
-  for (const type of candidates) {
-    if (!used.has(type.name)) continue;
-    const names = type.members.map((member) => ({
-      path: member.path,
-      offsets: [member.base?.bitOffset, member.next?.bitOffset],
-    }));
-    const seen = names.find(({ offsets }) =>
-      offsets.some(
-        (bits) => bits !== undefined && bits >= 64 && text.includes(`0x${Math.floor(bits / 8).toString(16)}`),
-      ),
-    );
-    const field = (seen ?? names[0])?.path ?? type.enumerators[0]?.name;
-    reasons.push({ kind: 'header-type', detail: field ? `${type.name}.${field}` : type.name });
-  }
-  return reasons;
+  return typeReasons(
+    candidates.filter((type) => used.has(type.name)),
+    aligned,
+  );
 }
 
 /** Names of the types that a function's variables and the data that it refers to lead to. */
