@@ -17,7 +17,7 @@ function livepatch(tree: RedisTree, args: readonly string[], expected = 0): stri
   const run = spawnSync(cli[0], [cli[1], ...args], {
     cwd: tree.root,
     encoding: 'utf8',
-    timeout: 120_000,
+    timeout: 300_000,
     maxBuffer: 1 << 28,
   });
   assert.equal(run.status, expected, `livepatch ${args.join(' ')}:\n${run.stdout}\n${run.stderr}`);
@@ -137,7 +137,7 @@ for (const scenario of scenarios) {
     });
 
     it('is checked, built, applied, seen to work, and reverted, without a failed request', {
-      timeout: 300_000,
+      timeout: 900_000,
     }, async (t) => {
       if (unavailable) return t.skip(unavailable);
 
@@ -182,8 +182,8 @@ for (const scenario of scenarios) {
         applied.patches.map((patch: { state: string }) => patch.state),
         ['applied'],
       );
-      // Load over the patched code for a while, too.
-      await new Promise((resolve) => setTimeout(resolve, 2000));
+      // Load over the patched code, too: counted in answers, not in time.
+      await load.more(3000);
       await scenario.assertFixed(client);
 
       livepatch(tree, ['revert', '--pid', String(server.pid)]);
@@ -195,6 +195,7 @@ for (const scenario of scenarios) {
         reverted.patches.filter((patch: { state: string }) => patch.state === 'applied'),
         [],
       );
+      await load.more(300);
       await scenario.assertOld?.(client);
 
       const seen = await load.finish();
