@@ -10,7 +10,7 @@ import type { Hazard, HazardInput } from './types.ts';
  * (`.text.initThings`), and gcc puts main into `.text.startup`.
  */
 export const initSection = /^\.init$|^\.(init|devinit|meminit|cpuinit)\.text/;
-const initArray = /^\.(preinit_array|init_array|ctors)/;
+export const initArray = /^\.(preinit_array|init_array|ctors)/;
 
 /** `init-code-changed`: the function has run already, or its memory is gone. */
 export const initCodeChanged: Hazard = {
@@ -56,6 +56,7 @@ const constructorNames = (input: HazardInput): ReadonlySet<string> => constructo
 
 function constructorsOf(object: ObjectModel): ReadonlySet<string> {
   const names = new Set<string>();
+  if (!object.elf.sections.some(({ name }) => initArray.test(name))) return names;
   for (const { section, target } of referencesOf(object)) {
     if (initArray.test(section.name)) names.add(target.name);
   }

@@ -4,7 +4,7 @@ import { plainName } from '../diff/signatures.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { lineAt } from './allocations.ts';
-import { initSection, startupFunctions } from './init-code-changed.ts';
+import { initArray, initSection, startupFunctions } from './init-code-changed.ts';
 import { finding, listed, replacedFunctions, sectionName } from './support.ts';
 import type { Finding, Hazard, HazardInput } from './types.ts';
 
@@ -22,6 +22,9 @@ export const initOnceData: Hazard = {
   codes: ['init-once-data'],
   find: (input) => {
     const { base, next } = input.pair;
+    // Without code that runs at start-up only, and data that is sealed after it, there is nothing to look for.
+    if (!base.elf.sections.some(({ name }) => initSection.test(name) || initArray.test(name) || sealed.test(name)))
+      return [];
     const back = new Map([...input.diff.pairing].map(([b, n]) => [n, b]));
     const findings: Finding[] = [];
     const done = new Set<number>();

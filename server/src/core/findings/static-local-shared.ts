@@ -1,5 +1,6 @@
 import { referencesOf } from '../diff/references.ts';
 import { plainName } from '../diff/signatures.ts';
+import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { finding, listed, replacedFunctions, variableOf } from './support.ts';
 import type { Finding, Hazard, HazardInput } from './types.ts';
@@ -54,30 +55,46 @@ export const staticLocalShared: Hazard = {
   },
 };
 
-/** Whether the code of a replaced function refers to a static local at all: without the references of the whole object, which are many. */
+/**
+ * Whether a replaced function uses a static local otherwise than before: told from its own relocations, without the references of the whole object, which are
+ * many. Only where each variable has a section of its own (-fdata-sections); else the closer look decides.
+ */
 function usesStaticLocal(input: HazardInput): boolean {
-  const { elf, dwarf } = input.pair.base;
-  const places = new Map<number, Set<number>>();
-  for (const { scope, place } of dwarf.variables) {
+  const { base, next } = input.pair;
+  const alone = new Map<number, ElfSymbol | undefined>();
+  for (const symbol of base.elf.symbols) {
+    if (symbol.type !== 'object' || typeof symbol.place !== 'number') continue;
+    alone.set(symbol.place, alone.has(symbol.place) ? undefined : symbol);
+  }
+  const places = new Map<number, number>();
+  for (const { scope, place } of base.dwarf.variables) {
     if (scope === undefined || !place) continue;
-    const offsets = places.get(place.section) ?? new Set<number>();
-    offsets.add(place.offset);
-    places.set(place.section, offsets);
+    const symbol = alone.get(place.section);
+    const paired = symbol && next.elf.symbols[input.diff.pairing.get(symbol.index) ?? -1]?.place;
+    places.set(place.section, typeof paired === 'number' ? paired : -1);
   }
   if (places.size === 0) return false;
-  return replacedFunctions(input).some(({ base: symbol }) => {
-    if (typeof symbol?.place !== 'number') return false;
-    const end = symbol.offset + symbol.size;
-    return elf.relocationsOf(symbol.place).some((relocation) => {
-      if (relocation.offset < symbol.offset || relocation.offset >= end) return false;
-      const target = elf.symbols[relocation.symbol];
-      // By section symbol the place depends on the field's bias, and may be inside of an array: any static local there is enough to look closer.
-      return (
-        typeof target?.place === 'number' &&
-        (target.type === 'section' ? places.has(target.place) : places.get(target.place)?.has(target.offset) === true)
-      );
+  return replacedFunctions(input).some((fn) => {
+    const before = usedSections(base, fn.base);
+    const after = usedSections(next, fn.next);
+    return [...before].some(([section, count]) => {
+      const paired = places.get(section);
+      return paired !== undefined && (paired < 0 || after.get(paired) !== count);
     });
   });
+}
+
+/** Section → number of relocations of a function that lead into it. */
+function usedSections({ elf }: ObjectModel, symbol: ElfSymbol | undefined): Map<number, number> {
+  const counts = new Map<number, number>();
+  if (typeof symbol?.place !== 'number') return counts;
+  const end = symbol.offset + symbol.size;
+  for (const relocation of elf.relocationsOf(symbol.place)) {
+    if (relocation.offset < symbol.offset || relocation.offset >= end) continue;
+    const place = elf.symbols[relocation.symbol]?.place;
+    if (typeof place === 'number') counts.set(place, (counts.get(place) ?? 0) + 1);
+  }
+  return counts;
 }
 
 /** Number of places in a function that refer to a symbol. */
