@@ -12,6 +12,32 @@ const CONFIGURATIONS = [
   { name: 'gcc -O0', compiler: 'gcc', args: ['-O0', '-gdwarf-5'] },
   { name: 'gcc-11 -O3', compiler: 'gcc-11', args: ['-O3', '-gdwarf-4', ...SECTIONS] },
   { name: 'gcc -Os stripped', compiler: 'gcc', args: ['-Os', '-g0', ...SECTIONS] },
+  {
+    name: 'gcc kernel',
+    compiler: 'gcc',
+    args: [
+      '-O2',
+      '-g',
+      ...SECTIONS,
+      '-fno-pic',
+      '-mcmodel=kernel',
+      '-mno-red-zone',
+      '-pg',
+      '-mfentry',
+      '-fcf-protection=branch',
+    ],
+  },
+  {
+    name: 'gcc hardened',
+    compiler: 'gcc',
+    args: ['-O1', '-g', ...SECTIONS, '-fstack-protector-strong', '-fcf-protection', '-fpatchable-function-entry=16,16'],
+  },
+  {
+    name: 'gcc ubsan',
+    compiler: 'gcc',
+    args: ['-O1', '-g', ...SECTIONS, '-fsanitize=undefined', '-fsanitize-undefined-trap-on-error'],
+  },
+  { name: 'clang-16 -O2', compiler: 'clang-16', args: ['-O2', '-g', ...SECTIONS] },
   { name: 'clang -O2', compiler: 'clang', args: ['-O2', '-g', ...SECTIONS] },
   { name: 'clang -Os plain', compiler: 'clang', args: ['-Os', '-gdwarf-4'] },
 ] as const;
