@@ -9,7 +9,7 @@ import { finding, listed, replacedFunctions, sectionName } from './support.ts';
 import type { Finding, Hazard, HazardInput } from './types.ts';
 
 /** Data that Linux and Xen make read-only when start-up is over. */
-const sealed = /^\.data\.\.?ro_after_init|^\.data\.rel\.ro/;
+const sealed = /^\.data\.\.?ro_after_init/;
 
 /** How a place uses an object: stores to it, only loads it, or takes its address (and may do anything with it). */
 type Use = 'write' | 'read' | 'address';
