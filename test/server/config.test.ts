@@ -108,6 +108,7 @@ test('the schema and the reader know the same keys', async () => {
     targets: [],
     compileTimeout: 1,
     cacheLimitMiB: 1,
+    accepted: [],
   };
   assert.deepEqual(Object.keys(schema.properties).sort(), Object.keys(values).sort());
   write(JSON.stringify(values));
