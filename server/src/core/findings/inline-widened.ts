@@ -40,6 +40,8 @@ export const inlineWidened: Hazard = {
   codes: ['inline-widened'],
   find: (input) =>
     [...byCallee(input, 'widened')]
+      // A new function in its caller is the caller's own edit.
+      .filter(([callee]) => input.pair.base.dwarf.prototypes.some(({ name, defined }) => defined && name === callee))
       .filter(([callee]) => isEdited(input, callee))
       .map(([callee, { callers, at }]) =>
         finding({

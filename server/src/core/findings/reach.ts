@@ -228,7 +228,8 @@ function spread(patched: readonly PatchedUnit[], same: readonly string[]): [numb
   }
   for (const [path, indices] of headers) {
     if (indices.length + same.length < 2) continue;
-    const changed = indices.map((index) => shortName(patched[index]!.file)).sort();
+    // A source that is built twice is named once.
+    const changed = [...new Set(indices.map((index) => shortName(patched[index]!.file)))].sort();
     const line = patched[indices[0]!]!.edits.get(path)?.[0]?.nextStart ?? 1;
     notes.push([
       indices[0]!,
