@@ -27,6 +27,8 @@ export interface BuildPatchOptions {
   readonly description?: string;
   /** Where to write the payload; its folder is made. Not written where absent. */
   readonly output?: string;
+  /** Process that the patch is for: of several linked files that hold the code, those that it runs are patched. */
+  readonly pid?: number;
   /** Time of building, for tests. */
   readonly now?: Date;
 }
@@ -90,9 +92,11 @@ export async function buildPatch(
     created: now.toISOString(),
   };
   const xen = xenEntry(config);
+  const linked = xen ? undefined : await modulesFor(config);
+  const patched = options.pid === undefined ? linked?.patched : await buildIdsOf(options.pid);
   const outcome = xen
     ? await buildForXen(units, xen, config, plan)
-    : buildProcessPayload(units, await modulesFor(config), plan);
+    : buildProcessPayload(units, linked!.modules, { ...plan, ...(patched ? { modules: patched } : {}) });
   if (outcome.kind === 'refused') return outcome;
   const { bytes, manifest } = 'payload' in outcome ? outcome.payload : outcome;
   if (options.output !== undefined) {
@@ -126,9 +130,10 @@ const known = new Map<string, { readonly stamp: string; readonly module: LinkedM
 
 /**
  * Linked files that units may be part of: those that the configuration names, else all in the build folder and in the
- * workspace. Where targets say which executables run, other executables of the build are left aside.
+ * workspace. Where targets say which executables run, `patched` has their build ids and those of the libraries: what belongs to other
+ * executables is no part of a patch.
  */
-export async function modulesFor(config: Config): Promise<LinkedModule[]> {
+async function modulesFor(config: Config): Promise<{ modules: LinkedModule[]; patched?: string[] }> {
   const paths =
     config.binaries.length > 0
       ? config.binaries
@@ -144,8 +149,9 @@ export async function modulesFor(config: Config): Promise<LinkedModule[]> {
     if (module?.elf.buildId) wanted.add(module.elf.buildId);
   }
   const isWanted = ({ elf }: LinkedModule): boolean => wanted.has(elf.buildId ?? '');
-  if (!modules.some(isWanted)) return modules;
-  return modules.filter((module) => module.elf.soname !== undefined || isLibrary(module) || isWanted(module));
+  if (!modules.some(isWanted)) return { modules };
+  const patched = modules.filter((module) => module.elf.soname !== undefined || isLibrary(module) || isWanted(module));
+  return { modules, patched: patched.flatMap(({ elf }) => elf.buildId ?? []) };
 }
 
 /** A shared object without a name of its own, a plugin for instance: nothing starts it. */
@@ -160,6 +166,28 @@ async function executableOf(target: TargetConfig): Promise<string | undefined> {
     return Number.isInteger(pid) ? `/proc/${pid}/exe` : undefined;
   }
   return target.executable;
+}
+
+/**
+ * Build ids of the files that a process has mapped, itself and its libraries.
+ * @throws Error where there is no such process, or it may not be looked at
+ */
+async function buildIdsOf(pid: number): Promise<string[]> {
+  const maps = await readFile(`/proc/${pid}/maps`, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    const why = error.code === 'ENOENT' ? 'there is no such process' : error.message;
+    throw new Error(`Process ${pid} cannot be looked at: ${why}.`);
+  });
+  const ranges = maps.split('\n').flatMap((line) => {
+    const match = /^([0-9a-f]+-[0-9a-f]+) \S+ 0+ \S+ [1-9]\d* +(\/.*)$/.exec(line);
+    return match ? [[match[1]!, match[2]!] as const] : [];
+  });
+  const ids = new Set<string>();
+  for (const [range, path] of ranges) {
+    // The mapped file itself, also where another one has taken its place since; the name where that link may not be followed.
+    const module = (await readModule(`/proc/${pid}/map_files/${range}`)) ?? (await readModule(path));
+    if (module?.elf.buildId) ids.add(module.elf.buildId);
+  }
+  return [...ids];
 }
 
 /** Regular files below a folder that begin as an ELF executable or shared object; symbolic links are not followed. */

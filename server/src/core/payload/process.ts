@@ -4,11 +4,12 @@ import { KIND } from '../asm/scan.ts';
 import { type NewRelocation, type NewSection, type NewSymbol, writeElf } from '../elf/write.ts';
 import type { Finding } from '../findings/types.ts';
 import { compareToLinked } from './baseline.ts';
-import { bytesAt, fileOf, type Home, homesIn, linkedSymbol } from './home.ts';
+import { bytesAt, fileOf, linkedSymbol } from './home.ts';
 import { encodeManifest, isPatchId, MANIFEST_SECTION } from './manifest.ts';
+import { placeUnits, type SelectedUnit } from './place.ts';
 import { makePlan, type Plan, type PlannedUnit } from './plan.ts';
 import { hexAddress, refusal } from './refusal.ts';
-import { isColdPartOf, type Selection, selectFunctions } from './select.ts';
+import { isColdPartOf, selectFunctions } from './select.ts';
 import { sha256Hex } from './sha256.ts';
 import type { BuildPayloadOutcome, LinkedModule, Manifest, PatchUnit, PlanOptions, ReplacedFunction } from './types.ts';
 import { JUMP_SIZE, jumpOffset } from './x86.ts';
@@ -32,7 +33,7 @@ export function buildProcessPayload(
   const standing = units.flatMap((unit) => unit.findings.filter((finding) => stands(finding, options)));
   if (standing.length > 0) return refused(standing);
   const selections = units.map((unit) => selectFunctions(unit, options));
-  const planned: PlannedUnit[] = [];
+  const chosen: SelectedUnit[] = [];
   const refusals: Finding[] = [];
   for (const [index, unit] of units.entries()) {
     const selection = selections[index]!;
@@ -43,12 +44,14 @@ export function buildProcessPayload(
       );
       continue;
     }
-    const home = findHome(unit, selection, modules, options);
-    if ('code' in home) refusals.push(home);
-    else planned.push({ unit, replaced: selection.replaced, home });
+    chosen.push({ unit, selection });
   }
+  const placement = placeUnits(chosen, modules, options);
+  refusals.push(...placement.refusals);
   if (refusals.length > 0) return refused(refusals);
-  if (planned.every((one) => one.replaced.length === 0)) return refused([nothingToDo(units, selections)]);
+  const planned = [...placement.planned];
+  const leftOut = [...selections.flatMap((one) => one.leftOut), ...placement.leftOut];
+  if (planned.every((one) => one.replaced.length === 0)) return refused([nothingToDo(units, leftOut)]);
   const split = severalFiles(planned, options.id);
   if (split) return refused([split]);
   // Units that replace nothing only lend definitions: they count as part of the patched file.
@@ -69,7 +72,7 @@ export function buildProcessPayload(
   }
   refusals.push(...plan.refusals);
   if (refusals.length > 0) return refused(unique(refusals));
-  const manifest = makeManifest(planned, modules, plan, replaces, selections, options);
+  const manifest = makeManifest(planned, modules, plan, replaces, leftOut, options);
   return { kind: 'payload', payload: { bytes: write(plan, names, manifest), manifest } };
 }
 
@@ -107,84 +110,16 @@ function stands(finding: Finding, options: PlanOptions): boolean {
   return reason === undefined || reason.trim() === '';
 }
 
-function nothingToDo(units: readonly PatchUnit[], selections: readonly Selection[]): Finding {
-  const out = selections.flatMap((one) => one.leftOut.map((left) => left.name));
+function nothingToDo(units: readonly PatchUnit[], leftOut: Manifest['leftOut']): Finding {
   const what =
-    out.length > 0 ? `${out.join(', ')} ${out.length === 1 ? 'is' : 'are'} left out` : 'no machine code changed';
+    leftOut.length > 0
+      ? leftOut.map(({ name, why }) => `${name} is left out (${why})`).join(', ')
+      : 'no machine code changed';
   return refusal(
     'nothing-to-patch',
     units.map((one) => one.pair.provenance.unit).join(', '),
     `There is nothing to put into a patch: ${what}.`,
   );
-}
-
-/** Finds the linked file, and the place in it, that a unit is part of. */
-function findHome(
-  unit: PatchUnit,
-  selection: Selection,
-  modules: readonly LinkedModule[],
-  options: PlanOptions,
-): Home | Finding {
-  const { elf } = unit.pair.base;
-  const name = unit.pair.provenance.unit;
-  const byId = new Map<string, Home[]>();
-  for (const module of modules) {
-    const id = module.elf.buildId ?? '';
-    if (options.modules && !options.modules.includes(id)) continue;
-    const homes = homesIn(elf, module);
-    // Copies and links of one file have one build id.
-    if (homes.length > 0 && !byId.has(id)) byId.set(id, homes);
-  }
-  if (byId.size === 0)
-    return refusal(
-      'symbol-unresolved',
-      name,
-      `No linked file has the functions of ${fileOf(elf) || name}. Build the program first, or name it in "binaries" of livepatch.json; a stripped program needs its unstripped file there.`,
-      { looked: modules.map((module) => module.path) },
-    );
-  if (byId.size > 1) {
-    // Sources of one name in two programs, or one source built twice: the code tells which of them this unit is part of.
-    const holding = [...byId].filter(([, homes]) =>
-      homes.some((home) => differing(unit, selection, home).length === 0),
-    );
-    if (holding.length === 1) {
-      byId.clear();
-      byId.set(...holding[0]!);
-    }
-  }
-  if (byId.size > 1)
-    return refusal(
-      'symbol-ambiguous',
-      name,
-      `${name} is part of several linked files: ${[...byId.values()].map((homes) => homes[0]!.module.path).join(', ')}. Say which of them is to be patched: livepatch build --binary FILE, or --pid of the process that runs it (in livepatch.json: "binaries", or a target).`,
-      { files: [...byId.values()].map((homes) => homes[0]!.module.path) },
-    );
-  const homes = [...byId.values()][0]!;
-  if (homes[0]!.module.elf.buildId === undefined)
-    return refusal(
-      'build-id-mismatch',
-      homes[0]!.module.path,
-      `${homes[0]!.module.path} has no build id, so that a running copy of it cannot be told from another build. Link with -Wl,--build-id.`,
-    );
-  if (homes.length === 1) return homes[0]!;
-  const fitting = homes.filter((home) => differing(unit, selection, home).length === 0);
-  if (fitting.length === 1) return fitting[0]!;
-  return refusal(
-    'symbol-ambiguous',
-    name,
-    `${homes[0]!.module.path} has ${homes.length} objects named ${fileOf(elf)} with the same local symbols, and the code ${fitting.length === 0 ? 'is in none of them' : 'does not tell them apart'}.`,
-  );
-}
-
-function differing(unit: PatchUnit, selection: Selection, home: Home): string[] {
-  const places = placesOf(unit.pair.base.elf);
-  return selection.replaced
-    .filter((one) => {
-      const linked = linkedSymbol(home, one.base);
-      const body = places.bodyOf(one.base);
-      return !linked || !body || !compareToLinked(unit.pair.base.elf, body, home, linked).same;
-    })
-    .map((one) => one.base.name);
 }
 
 /** Facts about one function in the linked file, or why it cannot be redirected. */
@@ -294,7 +229,7 @@ function makeManifest(
   modules: readonly LinkedModule[],
   plan: Plan,
   replaces: readonly ReplacedFunction[],
-  selections: readonly Selection[],
+  leftOut: Manifest['leftOut'],
   options: PlanOptions,
 ): Manifest {
   const patched = new Map(planned.map(({ home }) => [home.module.elf.buildId!, home.module]));
@@ -334,7 +269,7 @@ function makeManifest(
         kind: piece.kind === 'function' ? ('function' as const) : ('data' as const),
       })),
     imports: plan.imports.map(({ weak: _, ...one }) => one),
-    leftOut: selections.flatMap((one) => one.leftOut),
+    leftOut,
     findings: planned.flatMap(({ unit }) =>
       unit.findings.map(({ code, severity, symbol, message }) => ({ code, severity, symbol, message })),
     ),
