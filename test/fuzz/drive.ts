@@ -7,7 +7,8 @@ import type { ElfFile } from '../../server/src/core/elf/types.ts';
 import { findHazards, verdictOf } from '../../server/src/core/findings/catalogue.ts';
 import { loadObject } from '../../server/src/core/load-object.ts';
 import type { ObjectModel } from '../../server/src/core/object.ts';
-import { readPayload } from '../../server/src/core/payload/read.ts';
+import { layOutArea, linkArea } from '../../server/src/core/payload/link.ts';
+import { type ProcessPayload, readPayload } from '../../server/src/core/payload/read.ts';
 import { renderPayload } from '../../server/src/core/render/inspect.ts';
 
 /** What became of one object. */
@@ -40,7 +41,10 @@ export function drive(bytes: Uint8Array): Outcome {
   const { elf, problems } = readElf(bytes);
   if (!elf) return { opened: false, payload: false, debug: false, problems: problems.length };
   const payload = readPayload(bytes);
-  if (typeof payload !== 'string') renderPayload(payload);
+  if (typeof payload !== 'string') {
+    renderPayload(payload);
+    linkPayload(payload);
+  }
   const size = readAllElf(elf);
   const dwarf = readDwarf(elf);
   const read = readAllDwarf(elf, dwarf);
@@ -51,6 +55,18 @@ export function drive(bytes: Uint8Array): Outcome {
     debug: read > 0,
     problems: problems.length + dwarf.problems.length,
   };
+}
+
+/** Links what would be linked into a process, near and far from what it imports. */
+function linkPayload(payload: ProcessPayload): void {
+  const layout = layOutArea(payload, 4096);
+  if (layout.size > 1 << 24) return;
+  for (const address of [0x1000_0000, 0x7fff_0000_0000]) {
+    const { bytes } = linkArea(payload, layout, 0x1100_0000, (name) =>
+      name.includes('thread') ? { threadOffset: -64 } : { address },
+    );
+    if (bytes.length !== layout.size) throw new Error('The area has another size than its layout.');
+  }
 }
 
 function readAllElf(elf: ElfFile): number {

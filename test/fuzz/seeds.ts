@@ -64,15 +64,22 @@ const FLAGS: readonly (readonly string[])[] = [
 ];
 
 /** A payload of the process target: code, strings, new data and calls to the program, to mutate like any object. */
-async function payloadBytes(): Promise<Uint8Array> {
+async function payloadBytes(): Promise<Uint8Array[]> {
   const source = (step: string) => `#include <stdio.h>
-    int state = 1; static int seen[4];
+    int state = 1; static int seen[4]; __thread int mine;
     __attribute__((noinline)) int next(int a) { seen[a & 3]++; return a * 3 + state + seen[1]; }
     __attribute__((noinline)) int tick(int a) { ${step} return next(a) + 1; }
     int main(int argc, char **argv) { for (;;) printf("%d\\n", tick(argc) + next(argc)); }`;
   const program = new Program({ 'unit.c': source('') }, { link: ['-Wl,--build-id'] });
   try {
-    return await program.payload({ 'unit.c': source('static int ticks; printf("tick %d\\n", ++ticks); state += a;') });
+    const step = 'static int ticks; printf("tick %d\\n", ++ticks); state += a;';
+    // Thread-local and far data, a jump table, a wide string and a 16-byte constant.
+    const more = `fputs("", stderr); mine += ticks; static int made_common; made_common++;
+      switch (a) { case 0: a = printf("%ls", L"wide"); break; case 1: state = 5; break; case 2: a *= state; break; case 3: puts("three"); break; case 4: next(5); break; case 5: seen[1] = 2; }`;
+    return [
+      await program.payload({ 'unit.c': source(step) }),
+      await program.payload({ 'unit.c': source(step + more) }, { overrides: { 'tls-changed': 'a seed' } }),
+    ];
   } finally {
     program.dispose();
   }
@@ -102,9 +109,9 @@ export async function makeSeeds(): Promise<Seed[]> {
     ];
     seeds.push(prepare(`shared ${compiler}`, runIn({ 'in.c': SOURCES.data! }, compiler, shared, 'out').bytes));
   }
-  const payload = prepare('payload', await payloadBytes());
-  // Four times, to have it drawn more often.
-  seeds.push(payload, payload, payload, payload);
+  const payloads = (await payloadBytes()).map((bytes, index) => prepare(`payload ${index + 1}`, bytes));
+  // Twice each, to have them drawn more often.
+  seeds.push(...payloads, ...payloads);
   return seeds;
 }
 

@@ -168,7 +168,8 @@ for (const [name, main] of [
         await usable(running, clean);
       });
 
-      for (const what of ['apply', 'revert'] as const) {
+      // With both dead, raised threads that compute would take the machine from everybody until the next command.
+      for (const what of main === COMPUTING_MAIN ? [] : (['apply', 'revert'] as const)) {
         it(`${what}, with its guardian at ${point}: the next command repairs`, LIMIT, async () => {
           const { running, clean } = await started();
           if (what === 'revert') assert.equal(outcome(await running.target().apply(payload)), 'applied');
@@ -191,7 +192,7 @@ for (const [name, main] of [
       }
     }
 
-    for (const second of ['guardian-seized', 'guardian-stopped', 'guardian-wrote-one'])
+    for (const second of main === COMPUTING_MAIN ? [] : ['guardian-seized', 'guardian-stopped', 'guardian-wrote-one'])
       it(`the helper at wrote-one, its guardian at ${second}: the next command repairs`, LIMIT, async () => {
         const { running, clean } = await started();
         await dying(running, 'apply', `wrote-one+${second}`);
