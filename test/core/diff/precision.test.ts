@@ -68,3 +68,26 @@ test('an enumerator is named where its value is what the code differs in', async
     [['low', 'level.LOW']],
   );
 });
+
+test('a nameless constant in front of a named array is itself, not a place before the array', async () => {
+  const source = (text: string) =>
+    `int say(const char *, int);\nstatic const int table[3] = {7, 8, 9};\nint f(int i) { return say("${text}", i); }\nint g(int i) { return table[i]; }\n`;
+  for (const args of [
+    ['-O0', '-g', '-fPIC'],
+    ['-O2', '-g'],
+    ['-O0', '-g', '-fno-pic', '-mcmodel=kernel'],
+  ]) {
+    for (const [one, other] of [
+      ['counter', 'Qounter'],
+      ['', 'x'],
+      ['abc', ''],
+    ] as const) {
+      const diff = await diffSources(source(one), source(other), { args });
+      assert.deepEqual(
+        diff.functions.map(({ name }) => name),
+        ['f'],
+        `${args.join(' ')}: "${one}" → "${other}"`,
+      );
+    }
+  }
+});

@@ -74,13 +74,14 @@ class Comparison implements Meaning {
 
   /**
    * Compilers also point before an array (`table[i - 1]`). Found by section offset, that is a place in what precedes, which may be anything.
-   * Where on one side nothing is there, the distance to what follows decides.
+   * Where on one side there is only padding, so that nothing else can be meant, and on the other a named thing, the distance to what follows
+   * decides. Nameless constants are no padding: two of them were compared by their contents.
    */
   #sameBefore(base: Target, next: Target): boolean {
     if (base.named || next.named || isCode(this.#base.elf.sections[base.section])) return false;
     const from = following(this.#base, base);
     const to = from && following(this.#next, next);
-    if (!from || !to || from.distance !== to.distance || !(from.nothing || to.nothing)) return false;
+    if (!from || !to || from.distance !== to.distance || from.padding === to.padding) return false;
     return this.#pairing.forward.get(from.symbol) === to.symbol;
   }
 
@@ -246,7 +247,7 @@ class Comparison implements Meaning {
 /** Farthest that a pointer before an array is taken for one. */
 const BEFORE = 64;
 
-/** The named thing that begins next behind a target, the distance to it, and whether the target itself lies in nothing that has a name. */
+/** The named thing that begins next behind a target, the distance to it, and whether all up to there is padding. Undefined for places in nameless constants. */
 function following(side: Side, { section, offset }: Target) {
   if (section < 0) return undefined;
   const start = side.places.extent(section, offset);
@@ -254,7 +255,10 @@ function following(side: Side, { section, offset }: Target) {
   const after = side.places.locate(section, start)?.symbol;
   if (after?.offset !== start || distance > BEFORE) return undefined;
   const here = side.places.locate(section, offset);
-  return { symbol: after.index, distance, nothing: !here || here.delta < 0 || here.delta >= here.symbol.size };
+  const within = here !== undefined && here.delta >= 0 && here.delta < here.symbol.size;
+  const info = side.elf.sections[section]!;
+  if (!within && (isNobits(info) || !isPadding(info, offset, start))) return undefined;
+  return { symbol: after.index, distance, padding: !within };
 }
 
 /** True where [start, end) is what an assembler fills in so that something with more alignment can begin at `end`. */
