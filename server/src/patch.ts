@@ -116,7 +116,8 @@ function defaultId(units: readonly PatchUnit[], now: Date): string {
   const name = units.flatMap((unit) =>
     unit.diff.functions.filter((one) => one.status === 'changed' && !one.lineOnly),
   )[0]?.name;
-  const stamp = now.toISOString().replace(/[-:]/g, '').slice(0, 15);
+  // To the millisecond: a script builds several in one second.
+  const stamp = now.toISOString().replace(/[-:.Z]/g, '').slice(0, 18);
   const id = `${(name ?? 'patch').replace(/[^A-Za-z0-9_.-]/g, '_').slice(0, 40)}-${stamp}`;
   return isPatchId(id) ? id : `patch-${stamp}`;
 }

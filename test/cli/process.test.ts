@@ -80,6 +80,28 @@ describe('build, apply, status, revert', () => {
     assert.ok(zero(await changes()));
   });
 
+  it('a patch on a patch: what is covered is told from what is taken back; built for a process', async () => {
+    const [first, second] = ['first', 'second'].map((name) => join(workspace.folder, `build/${name}.lpp`));
+    const pid = String(ticker.pid);
+    fix();
+    assert.equal((await livepatch('build', '-o', first!, '--pid', pid, '--binary', 'build/ticker')).status, 0);
+    workspace.edit('src/quote.c', ') * 10000', ') * 20000');
+    assert.equal((await livepatch('build', '-o', second!, '--pid', pid)).status, 0);
+    const other = await livepatch('build', '-o', second!, '--pid', String(process.pid));
+    assert.notEqual(other.status, 0, 'this process does not run the program');
+    for (const file of [first!, second!]) {
+      const applied = await livepatch('apply', file, '--pid', pid);
+      assert.equal(applied.status, 0, applied.err);
+    }
+    const both = (await livepatch('status', '--pid', pid)).out;
+    assert.match(both, /quote_line +0x[0-9a-f]+, covered by patch \d/);
+    assert.match(both, /quote_line +0x[0-9a-f]+ → 0x[0-9a-f]+/);
+    assert.equal((await livepatch('revert', '--pid', pid)).status, 0);
+    assert.doesNotMatch((await livepatch('status', '--pid', pid)).out, /covered/);
+    assert.equal((await livepatch('revert', '--pid', pid)).status, 0);
+    assert.ok(zero(await changes()));
+  });
+
   it('nothing to patch: no file is written, status 2', async () => {
     const none = join(workspace.folder, 'build/none.lpp');
     const { status, err } = await livepatch('build', '-o', none);

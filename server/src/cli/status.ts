@@ -1,4 +1,4 @@
-import type { TargetStatus } from '../targets/types.ts';
+import type { AppliedPatch, TargetStatus } from '../targets/types.ts';
 import { type CliContext, type Command, exitStatus, flag } from './command.ts';
 import { jsonSchema, jsonText } from './report.ts';
 import { openTargets, targetOptions } from './target.ts';
@@ -39,6 +39,18 @@ const memoryWords = {
   foreign: 'memory changed by somebody else',
 } as const;
 
+/** A later patch whose new code runs in place of this one's. */
+function coveredBy(state: TargetStatus, below: AppliedPatch, address: string): string | undefined {
+  if (below.state !== 'applied') return undefined;
+  const above = state.patches.find(
+    (patch) =>
+      patch.order > below.order &&
+      patch.state === 'applied' &&
+      patch.functions.some((one) => one.redirected && one.oldAddress === address),
+  );
+  return above ? `covered by patch ${above.order + 1}` : undefined;
+}
+
 /** One target's state for a person. */
 function print(state: TargetStatus & { readonly target: string }, context: CliContext): void {
   const paint = painter(context.colour);
@@ -65,7 +77,7 @@ function print(state: TargetStatus & { readonly target: string }, context: CliCo
         ? ''
         : item.redirected
           ? `${item.oldAddress} → ${item.newAddress}`
-          : `${item.oldAddress}, old code`,
+          : `${item.oldAddress}, ${coveredBy(state, patch, item.oldAddress) ?? 'old code'}`,
       item.memory === undefined ? '' : memoryWords[item.memory],
     ]);
     for (const line of table(rows)) context.out(`   ${line}\n`);
