@@ -226,7 +226,9 @@ class Index implements Places {
     if (!list || list.symbols.length === 0) return undefined;
     const at = lastAtOrBefore(list.starts, offset);
     const info = this.elf.sections[section]!;
-    const soleSymbol = list.symbols.length === 1 && list.starts[0] === 0;
+    // With a section for each variable, places beside it are still its own; where there is more in the section, nameless constants follow.
+    const sole = list.symbols[0]!;
+    const soleSymbol = list.symbols.length === 1 && sole.offset === 0 && (sole.size === 0 || sole.size >= info.size);
     if (at < 0)
       return info.flags & SHF.write || soleSymbol
         ? { symbol: list.symbols[0]!, delta: offset - list.starts[0]! }
