@@ -62,7 +62,9 @@ export async function buildPatch(
         refusal(
           'edit-not-covered',
           basename(file),
-          `${basename(file)} is not in the patch: ${state.phase === 'failed' ? (state.message ?? 'it could not be built') : 'it does not compile'}. Repair it, or take its edit back.`,
+          state.phase === 'failed'
+            ? `${basename(file)} is not in the patch: ${(state.message ?? 'it could not be built').replace(/\.$/, '')}. Half of an edit is not patched in: take its edit back to build without it.`
+            : `${basename(file)} is not in the patch: it does not compile. Repair it, or take its edit back.`,
         ),
       );
     else if (state.stale || state.phase === 'queued' || state.phase === 'building')
@@ -117,7 +119,10 @@ function defaultId(units: readonly PatchUnit[], now: Date): string {
     unit.diff.functions.filter((one) => one.status === 'changed' && !one.lineOnly),
   )[0]?.name;
   // To the millisecond: a script builds several in one second.
-  const stamp = now.toISOString().replace(/[-:.Z]/g, '').slice(0, 18);
+  const stamp = now
+    .toISOString()
+    .replace(/[-:.Z]/g, '')
+    .slice(0, 18);
   const id = `${(name ?? 'patch').replace(/[^A-Za-z0-9_.-]/g, '_').slice(0, 40)}-${stamp}`;
   return isPatchId(id) ? id : `patch-${stamp}`;
 }

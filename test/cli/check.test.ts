@@ -184,3 +184,24 @@ describe('without git and without a baseline', () => {
     }
   });
 });
+
+describe('a build with link-time optimisation', () => {
+  it('is refused once, with the way out, by check and by build', async () => {
+    const project = new Project({ 'x.c': 'int f(void) { return 1; }\n', '.gitignore': '*.json\n' });
+    try {
+      project.commands([{ file: 'x.c', arguments: ['gcc', '-O2', '-flto', '-c', 'x.c', '-o', 'x.o'] }]);
+      project.commit();
+      project.edit('x.c', '1', '2');
+      for (const args of [['check'], ['build', '-o', join(project.top, 'p.lpp')]]) {
+        const { status, out, err } = await cli(args, { cwd: project.root });
+        assert.equal(status, 2, args[0]);
+        const said = `${out}${err}`.replace(/\s+/g, ' ');
+        assert.equal([...said.matchAll(/link-time optimisation/g)].length, 1, said);
+        assert.match(said, /without -flto/);
+        assert.doesNotMatch(said, /\.\./);
+      }
+    } finally {
+      project.remove();
+    }
+  });
+});

@@ -632,3 +632,26 @@ for (const compiler of ['gcc', 'clang'].filter(hasTool)) {
     assert.deepEqual(result?.pair.provenance.baseCommand, result?.pair.provenance.nextCommand);
   });
 }
+
+test('a header that the baseline does not have, written after the build: told, not passed over in silence', async () => {
+  const project = makeProject({
+    'include/made.h': '#define MADE 1\n',
+    'd.c': '#include "made.h"\nint made(void)\n{\n  return MADE;\n}\n',
+    '.gitignore': 'build/\ncompile_commands.json\nmade.h\n',
+  });
+  const { session, settled } = await start(project, { watch: false });
+  const told = async () => {
+    session.saved(project.path('d.c'));
+    const { result, phase } = await settled('d.c');
+    assert.equal(phase, 'ready');
+    return (result?.findings ?? []).map(
+      ({ code, severity, symbol, at }) => `${code} ${severity} ${symbol} ${at?.file}`,
+    );
+  };
+  assert.deepEqual(await told(), [], 'generated before the object: nothing to say');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  project.write('include/made.h', '#define MADE 2\n');
+  assert.deepEqual(await told(), [`edit-not-covered review made.h ${project.path('include/made.h')}`]);
+  sh(project.root, 'gcc', ...FLAGS, '-c', 'd.c', '-o', 'build/d.o');
+  assert.deepEqual(await told(), [], 'built again with it');
+});

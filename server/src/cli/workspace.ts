@@ -86,13 +86,14 @@ export async function compareTree(
   const paths = files.length > 0 ? files.map((file) => resolve(context.cwd, file)) : await changedFiles(workspace);
   for (const path of paths) if (!existsSync(path)) throw new CannotError(`${path} does not exist.`);
   const withoutCommand: { file: string; message: string }[] = [];
+  const errors = new Set<string>();
   const progress = progressLine(context);
   const stopListening = session.on((event) => {
     if (event.kind === 'noCommand') withoutCommand.push({ file: event.file, message: event.message });
     if (event.kind === 'progress') progress(`${event.title} ${event.done}/${event.total}`);
     if (event.kind === 'progressEnd') progress('');
-    if (event.kind === 'log' && (event.level === 'error' || context.env.LIVEPATCH_TRACE))
-      context.err(`${event.text}\n`);
+    if (event.kind === 'log' && context.env.LIVEPATCH_TRACE) context.err(`${event.text}\n`);
+    else if (event.kind === 'log' && event.level === 'error') errors.add(event.text);
   });
   const cancel = () => session.cancel();
   context.signal.addEventListener('abort', cancel);
@@ -107,6 +108,8 @@ export async function compareTree(
   if (context.signal.aborted) throw new CannotError('Cancelled.');
   // Only what was rebuilt: the session may know of more.
   const units = session.units().filter((unit) => unit.phase !== 'idle');
+  // What a unit says itself is not said twice.
+  for (const text of errors) if (!units.some(({ message }) => message === text)) context.err(`${text}\n`);
   const verdicts = units.map(unitVerdict);
   const verdict = overall(verdicts);
   return {

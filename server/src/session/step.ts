@@ -5,6 +5,7 @@ import type { BaseObject, Built, Failure } from '../shell/builder.ts';
 import { canonical } from '../shell/commandIndex.ts';
 import type { Dependents } from '../shell/dependents.ts';
 import type { Replacement } from '../shell/mirror.ts';
+import { unknownOriginals } from '../shell/unknownOriginals.ts';
 import type { BuildQueue, Slot } from './queue.ts';
 import type { BuildRoom, Original } from './room.ts';
 
@@ -47,11 +48,12 @@ export async function buildUnit(step: Step, slot: Slot, generation: number, sign
   const known = await withNewFiles(room, next, base, before, differing);
   const edits = await sourceEdits([...next.dependencies, ...base.dependencies], known, unsaved);
   const name = unitName(room.config, unit.command.file, unit.command.arguments, unit.command.directory);
-  const baseline = (await room.baseline).description;
+  const baseline = await room.baseline;
+  const blind = await unknownOriginals(unit.command, next.dependencies, known, baseline, room.config);
   if (outdated()) return;
-  const pair = { base, next, differing: known, unsaved, unit: name, baseline };
+  const pair = { base, next, differing: known, unsaved, unit: name, baseline: baseline.description };
   const compared = compareBuilds(step.analyser, step.models, pair, edits, generation, slot.mismatch);
-  const result = { ...compared, findings: markAccepted(compared.findings, room.config.accepted ?? []) };
+  const result = { ...compared, findings: markAccepted([...blind, ...compared.findings], room.config.accepted ?? []) };
   const timings = { compile: next.milliseconds, analyse: performance.now() - started };
   forgetMessage(slot);
   const { dependencies } = next;
