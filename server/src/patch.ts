@@ -130,6 +130,8 @@ function defaultId(units: readonly PatchUnit[], now: Date): string {
 const DEPTH = 8;
 const FILES = 50_000;
 const LARGEST = 2 ** 31;
+/** Where libtool puts shared objects and the programs that its scripts start. */
+const LIBTOOL = '.libs';
 const SKIPPED = new Set(['node_modules', 'CMakeFiles', '__pycache__']);
 
 const known = new Map<string, { readonly stamp: string; readonly module: LinkedModule | undefined }>();
@@ -206,7 +208,8 @@ async function walk(folder: string): Promise<string[]> {
       if (++seen > FILES) return;
       const child = join(path, entry.name);
       if (entry.isDirectory()) {
-        if (depth < DEPTH && !entry.name.startsWith('.') && !SKIPPED.has(entry.name)) await visit(child, depth + 1);
+        if (depth < DEPTH && (!entry.name.startsWith('.') || entry.name === LIBTOOL) && !SKIPPED.has(entry.name))
+          await visit(child, depth + 1);
       } else if (entry.isFile() && !/\.(o|c|h|a|lo|d|py|md|txt|json|cmd)$/.test(entry.name) && (await isLinked(child)))
         found.push(child);
     }

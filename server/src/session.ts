@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Analyser, createAnalyser } from './analyse.ts';
@@ -48,7 +49,7 @@ class BuildSession implements Session {
   #room: BuildRoom;
   /** livepatch.json as it was read last. */
   #loaded: Promise<Config>;
-  #stop = new AbortController();
+  #stop = manyListeners();
   #inputs: Promise<void> = Promise.resolve();
   #disposed = false;
 
@@ -364,7 +365,7 @@ class BuildSession implements Session {
 
   cancel(): void {
     this.#stop.abort();
-    this.#stop = new AbortController();
+    this.#stop = manyListeners();
     this.#queue.cancel();
   }
 
@@ -437,4 +438,11 @@ export async function createSession(config: Config, options: SessionOptions = {}
   const analyser = options.analyser ?? (await createAnalyser());
   const scratch = await makeSessionFolder(options.cacheDir ?? cacheFolder());
   return new BuildSession(config, options, analyser, scratch);
+}
+
+/** A controller whose signal every build of a large edit listens to: node takes more than ten for a leak, and says so to the user. */
+function manyListeners(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
 }

@@ -655,3 +655,26 @@ test('a header that the baseline does not have, written after the build: told, n
   sh(project.root, 'gcc', ...FLAGS, '-c', 'd.c', '-o', 'build/d.o');
   assert.deepEqual(await told(), [], 'built again with it');
 });
+
+test('an edit that reaches many units warns of nothing', async () => {
+  const many = Object.fromEntries(
+    Array.from({ length: 24 }, (_, n) => [
+      `m${n}.c`,
+      `#include "shared.h"\nint many${n}(int x)\n{\n  return x + STEP;\n}\n`,
+    ]),
+  );
+  const project = makeProject(many);
+  const warnings: string[] = [];
+  const listen = (warning: Error) => warnings.push(warning.message);
+  process.on('warning', listen);
+  try {
+    const { session, settled } = await start(project);
+    project.edit('include/shared.h', 'STEP 3', 'STEP 4');
+    session.saved(project.path('include/shared.h'));
+    assert.deepEqual(names(await settled('m23.c')), ['many23']);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(warnings, []);
+  } finally {
+    process.off('warning', listen);
+  }
+});
