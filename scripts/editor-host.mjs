@@ -2,12 +2,26 @@
 // browser as the window. Installed once into a cache folder outside the repository; used by `npm start` and by the tests.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { accessSync, constants, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 const repository = join(import.meta.dirname, '..');
-const manifest = join(repository, 'test', 'host');
+/** The VS Codes that there are: where their manifest is, where they go, whether a driver for the browser comes with them. */
+const EDITIONS = {
+  newest: { manifest: join(repository, 'test', 'host'), folder: 'host' },
+  oldest: { manifest: join(repository, 'test', 'host', 'oldest'), folder: 'host-oldest' },
+};
 
 /** Parts of the host that nothing here uses: AI helpers, debuggers, binaries of other systems. About half of its size. */
 const NOT_NEEDED = [
@@ -70,12 +84,23 @@ function npm(folder, args) {
   if (run.status !== 0) throw new Error(`npm ${args.join(' ')} in ${folder} ended with ${run.status ?? run.signal}`);
 }
 
+/** Older versions fetch their search program in an install script, which is not run: Debian's takes its place where it is. */
+function linkSearch(server) {
+  const bin = join(server, 'node_modules', '@vscode', 'ripgrep', 'bin');
+  const system = which('rg');
+  if (!system || !existsSync(join(bin, '..')) || existsSync(join(bin, 'rg'))) return;
+  mkdirSync(bin, { recursive: true });
+  symlinkSync(system, join(bin, 'rg'));
+}
+
 /**
  * Installs the host where it is missing or of another version, and says where its parts are. `log` gets a line before the
- * download (about 800 MB unpacked, half of it removed again; well under a minute on a fast line).
+ * download (about 800 MB unpacked, half of it removed again; well under a minute on a fast line). `edition` is `newest`, or
+ * `oldest` for VS Code 1.100, which is there to test against.
  */
-export function ensureHost(log = console.error) {
-  const root = process.env.LPA_HOST || join(cacheFolder(), 'host');
+export function ensureHost(log = console.error, edition = 'newest') {
+  const { manifest, folder } = EDITIONS[edition];
+  const root = (edition === 'newest' && process.env.LPA_HOST) || join(cacheFolder(), folder);
   const server = join(root, 'node_modules', 'code-server', 'lib', 'vscode');
   const stamp = join(root, '.installed');
   const wanted = createHash('sha256')
@@ -91,6 +116,7 @@ export function ensureHost(log = console.error) {
     npm(root, ['ci']);
     npm(server, ['install', '--omit=dev']);
     for (const path of NOT_NEEDED) rmSync(join(server, path), { recursive: true, force: true });
+    linkSearch(server);
     writeFileSync(stamp, wanted);
   }
   return {

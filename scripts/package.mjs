@@ -1,6 +1,6 @@
 // `npm run package`: livepatch-author-VERSION.vsix with minified bundles, the disassembler's wasm and the native helper inside.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeNotices } from './notices.mjs';
 
@@ -44,6 +44,20 @@ function build(quiet) {
   chmodSync(join(repository, 'dist/livepatch-helper'), 0o755);
 }
 
+/**
+ * The README with its pictures inside: the page of an installed extension shows none that are beside it, and there is no address yet
+ * from which they could be fetched. Returns the path of the file.
+ */
+function readmeWithPictures() {
+  const text = readFileSync(join(repository, 'README.md'), 'utf8').replace(
+    /\]\((media\/[\w-]+\.png)\)/g,
+    (_all, name) => `](data:image/png;base64,${readFileSync(join(repository, name)).toString('base64')})`,
+  );
+  const path = join(repository, 'dist', 'README.md');
+  writeFileSync(path, text);
+  return path;
+}
+
 /** Names in the .vsix below `extension/`, read from the zip's central directory. */
 function namesIn(vsix) {
   const bytes = readFileSync(vsix);
@@ -72,7 +86,7 @@ export async function packageExtension({ quiet = false, log = console.log } = {}
     if (!existsSync(join(repository, file))) throw new Error(`${file} is missing: nothing was packaged.`);
   const vsce = join(repository, 'node_modules', '@vscode', 'vsce', 'vsce');
   const flags = ['--no-dependencies', '--allow-missing-repository', '--no-rewrite-relative-links', '--skip-license'];
-  run(process.execPath, [vsce, 'package', ...flags, '--out', vsix], true);
+  run(process.execPath, [vsce, 'package', ...flags, '--readme-path', readmeWithPictures(), '--out', vsix], true);
   const names = new Set(namesIn(vsix).map((each) => each.toLowerCase()));
   for (const file of NEEDED) if (!names.has(file.toLowerCase())) throw new Error(`${file} is not inside ${vsix}.`);
   const { size } = statSync(vsix);

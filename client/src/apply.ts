@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { commands as editorCommands, ProgressLocation, type QuickPickItem, Uri, window, workspace } from 'vscode';
+import { commands as editorCommands, l10n, ProgressLocation, type QuickPickItem, Uri, window, workspace } from 'vscode';
 import {
   type ActionResult,
   applyPatch,
@@ -8,14 +8,16 @@ import {
   inspectPatch,
   type PatchState,
   revertPatch,
-  type TargetItem,
 } from '../../server/src/protocol.ts';
 import { commands, section, settings } from './names.ts';
 import type { Room } from './room.ts';
+import type { TargetItem } from './targets.ts';
 
 /** The payload that was built last in this window, and the code that it was built from. */
 interface Built {
   readonly file: string;
+  /** Folder whose edits it holds. */
+  readonly root: string;
   readonly fingerprint: string;
   readonly functions: readonly string[];
 }
@@ -26,9 +28,10 @@ const functionsOf = (state: PatchState): FunctionItem[] =>
 /** Shows an action's outcome; a refusal with details opens them as a document. */
 async function tell(result: ActionResult, ...choices: string[]): Promise<string | undefined> {
   if (result.ok) return window.showInformationMessage(result.message, ...choices);
-  const more = result.details ? ['Details'] : [];
+  const details = l10n.t('Details');
+  const more = result.details ? [details] : [];
   const chosen = await window.showErrorMessage(result.message, ...more);
-  if (chosen === 'Details') {
+  if (chosen === details) {
     const document = await workspace.openTextDocument({ language: 'markdown', content: result.details ?? '' });
     await window.showTextDocument(document, { preview: true });
   }
@@ -48,39 +51,47 @@ function withProgress<T>(title: string, work: (token: import('vscode').Cancellat
   );
 }
 
-async function build(room: Room): Promise<Built | undefined> {
+async function build(room: Room, root?: string): Promise<Built | undefined> {
   const { server, decisions } = room;
-  const state = server.state;
+  const state = server.states.find((each) => each.root === root) ?? server.state;
   const folder = patchFolder(state.root || (workspace.workspaceFolders?.[0]?.uri.fsPath ?? ''));
-  const result = await withProgress('Building the patch', (token) =>
-    server.request(buildPatch, { ...decisions.choices, folder }, token),
+  const result = await withProgress(l10n.t('Building the patch'), (token) =>
+    server.request(buildPatch, { ...decisions.choices, folder }, token, state.root),
   );
   if (!result.ok || !result.file) {
     await tell(result);
     return undefined;
   }
   room.log.info(`${result.message}: ${result.file}`);
-  return { file: result.file, fingerprint: server.state.fingerprint, functions: result.functions ?? [] };
+  const now = server.states.find((each) => each.root === state.root) ?? state;
+  return { file: result.file, root: now.root, fingerprint: now.fingerprint, functions: result.functions ?? [] };
 }
 
-async function chooseTarget(room: Room, argument: unknown): Promise<TargetItem | undefined> {
+async function chooseTarget(room: Room, argument: unknown, root?: string): Promise<TargetItem | undefined> {
   const given = (argument as { readonly target?: TargetItem })?.target;
   if (given) return given;
-  const list = await room.targets.refresh();
+  const list = (await room.targets.refresh()).filter((target) => root === undefined || target.root === root);
   if (list.length === 0) {
-    const open = 'Open livepatch.json';
-    const chosen = await window.showWarningMessage('livepatch.json names no target to apply the patch to.', open);
+    const open = l10n.t('Open livepatch.json');
+    const chosen = await window.showWarningMessage(
+      l10n.t('livepatch.json names no target to apply the patch to.'),
+      open,
+    );
     if (chosen === open) await editorCommands.executeCommand(commands.openConfig);
     return undefined;
   }
   if (list.length === 1) return list[0];
   const items = list.map((target): QuickPickItem & { target: TargetItem } => ({
     label: target.name,
-    description: target.alive ? `running${target.pid ? `, process ${target.pid}` : ''}` : 'not running',
+    description: !target.alive
+      ? l10n.t('not running')
+      : target.pid
+        ? l10n.t('running, process {0}', target.pid)
+        : l10n.t('running'),
     ...(target.message ? { detail: target.message } : {}),
     target,
   }));
-  return (await window.showQuickPick(items, { placeHolder: 'Target' }))?.target;
+  return (await window.showQuickPick(items, { placeHolder: l10n.t('Target') }))?.target;
 }
 
 /** What the modal question says: the target, each function, what has not been reviewed and what was overridden. */
@@ -91,20 +102,20 @@ export function applyQuestion(
   state: PatchState,
 ): string {
   const known = functionsOf(state);
-  const lines = [`Functions that are replaced: ${built.functions.join(', ') || 'none'}.`];
+  const lines = [l10n.t('Functions that are replaced: {0}.', built.functions.join(', ') || l10n.t('none'))];
   const unseen = known.filter((each) => built.functions.includes(each.name) && !room.decisions.isReviewed(each));
   lines.push(
     unseen.length === 0
-      ? 'All of them have been reviewed.'
-      : `Not reviewed: ${unseen.map((each) => each.name).join(', ')}.`,
+      ? l10n.t('All of them have been reviewed.')
+      : l10n.t('Not reviewed: {0}.', unseen.map((each) => each.name).join(', ')),
   );
   const open = state.units.flatMap((unit) => unit.findings).filter((each) => each.severity === 'review');
   if (open.length > 0)
-    lines.push(`Findings to look at: ${open.map((each) => `${each.code} (${each.symbol})`).join(', ')}.`);
+    lines.push(l10n.t('Findings to look at: {0}.', open.map((each) => `${each.code} (${each.symbol})`).join(', ')));
   const overridden = Object.entries(room.decisions.choices.overrides);
-  for (const [key, reason] of overridden) lines.push(`Overridden: ${key} because “${reason}”.`);
+  for (const [key, reason] of overridden) lines.push(l10n.t('Overridden: {0} because “{1}”.', key, reason));
   if (target.patches.some((each) => each.state === 'applied'))
-    lines.push('Other patches are applied; this one goes on top.');
+    lines.push(l10n.t('Other patches are applied; this one goes on top.'));
   return lines.join('\n');
 }
 
@@ -112,27 +123,34 @@ export function applyQuestion(
 export function activate(room: Room): void {
   const { context, server, targets } = room;
   let last: Built | undefined;
-  const current = async (): Promise<Built | undefined> => {
-    if (last && last.fingerprint === server.state.fingerprint) return last;
-    last = await build(room);
+  const stateOf = (root: string | undefined): PatchState =>
+    server.states.find((each) => each.root === root) ?? server.state;
+  const current = async (root: string | undefined): Promise<Built | undefined> => {
+    const now = stateOf(root);
+    if (last?.root === now.root && last.fingerprint === now.fingerprint) return last;
+    last = await build(room, now.root);
     return last;
   };
   const apply = async (argument: unknown): Promise<ActionResult | undefined> => {
     const file = argument instanceof Uri ? argument.fsPath : undefined;
     const built = file
-      ? { file, functions: (await server.request(inspectPatch, { file })).functions ?? [] }
-      : await current();
-    const target = built && (await chooseTarget(room, argument));
+      ? { file, root: undefined, functions: (await server.request(inspectPatch, { file })).functions ?? [] }
+      : await current((argument as { readonly target?: TargetItem })?.target?.root);
+    const target = built && (await chooseTarget(room, argument, built.root));
     if (!built || !target) return undefined;
-    const question = `Apply ${basename(built.file)} to ${target.name}${target.pid ? ` (process ${target.pid})` : ''}?`;
-    const detail = applyQuestion(target, built, room, server.state);
-    if ((await window.showWarningMessage(question, { modal: true, detail }, 'Apply')) !== 'Apply') return undefined;
-    const result = await withProgress(`Applying to ${target.name}`, (token) =>
-      server.request(applyPatch, { file: built.file, target: target.name }, token),
+    const question = target.pid
+      ? l10n.t('Apply {0} to {1} (process {2})?', basename(built.file), target.name, target.pid)
+      : l10n.t('Apply {0} to {1}?', basename(built.file), target.name);
+    const yes = l10n.t('Apply');
+    const detail = applyQuestion(target, built, room, stateOf(target.root));
+    if ((await window.showWarningMessage(question, { modal: true, detail }, yes)) !== yes) return undefined;
+    const result = await withProgress(l10n.t('Applying to {0}', target.name), (token) =>
+      server.request(applyPatch, { file: built.file, target: target.name }, token, target.root),
     );
     await targets.refresh();
-    void tell(result, 'Revert').then((chosen) => {
-      if (chosen === 'Revert') return revert({ target });
+    const back = l10n.t('Revert');
+    void tell(result, back).then((chosen) => {
+      if (chosen === back) return revert({ target });
     });
     return result;
   };
@@ -140,8 +158,8 @@ export function activate(room: Room): void {
     const target = await chooseTarget(room, argument);
     if (!target) return undefined;
     const id = (argument as { readonly patch?: { readonly id: string } })?.patch?.id;
-    const result = await withProgress(`Reverting on ${target.name}`, (token) =>
-      server.request(revertPatch, { target: target.name, ...(id ? { id } : {}) }, token),
+    const result = await withProgress(l10n.t('Reverting on {0}', target.name), (token) =>
+      server.request(revertPatch, { target: target.name, ...(id ? { id } : {}) }, token, target.root),
     );
     await targets.refresh();
     void tell(result);
@@ -153,15 +171,16 @@ export function activate(room: Room): void {
       last = await build(room);
       if (!last) return undefined;
       const built = last;
+      const [now, look] = [l10n.t('Apply'), l10n.t('Inspect')];
       void window
         .showInformationMessage(
-          `The patch is built: ${basename(built.file)} replaces ${built.functions.join(', ')}.`,
-          'Apply',
-          'Inspect',
+          l10n.t('The patch is built: {0} replaces {1}.', basename(built.file), built.functions.join(', ')),
+          now,
+          look,
         )
         .then((chosen) => {
-          if (chosen === 'Apply') return apply(undefined);
-          if (chosen === 'Inspect') return editorCommands.executeCommand(commands.inspectPatch, Uri.file(built.file));
+          if (chosen === now) return apply(undefined);
+          if (chosen === look) return editorCommands.executeCommand(commands.inspectPatch, Uri.file(built.file));
         });
       return built.file;
     }),
@@ -170,7 +189,7 @@ export function activate(room: Room): void {
     editorCommands.registerCommand(commands.refreshTargets, () => targets.refresh()),
     editorCommands.registerCommand(commands.inspectPatch, async (argument: unknown) => {
       const chosen = argument instanceof Uri ? argument : last && Uri.file(last.file);
-      const file = chosen ?? (await window.showOpenDialog({ title: 'Payload to inspect' }))?.[0];
+      const file = chosen ?? (await window.showOpenDialog({ title: l10n.t('Payload to inspect') }))?.[0];
       if (!file) return;
       const result = await server.request(inspectPatch, { file: file.fsPath });
       if (!result.ok) return void (await tell(result));

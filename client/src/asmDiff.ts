@@ -1,99 +1,54 @@
 import {
-  EventEmitter,
+  DocumentHighlight,
+  DocumentHighlightKind,
   commands as editorCommands,
   Hover,
   Location,
+  l10n,
   languages,
   MarkdownString,
+  Position,
   Range,
+  Selection,
   type TextDocument,
-  type TextDocumentContentProvider,
+  type TextEditor,
+  TextEditorRevealType,
   Uri,
   window,
   workspace,
 } from 'vscode';
-import { type AsmDocument, asmText, type FunctionItem, functionAt, type Place } from '../../server/src/protocol.ts';
+import { type AsmSide, type FunctionItem, functionAt } from '../../server/src/protocol.ts';
+import * as marks from './asmMarks.ts';
+import { Listings, rangeOf, type Subject, subjectOf, uriOf } from './listings.ts';
 import { asm, commands } from './names.ts';
 import type { Room } from './room.ts';
 
-type Side = 'base' | 'next';
-interface Subject {
-  readonly unit: string;
-  readonly name: string;
-}
+const LABEL = /\.L\d+\b/g;
 
-/** `livepatch-asm:/NAME.base?{"unit":…,"name":…,"side":…}`: the query says all, the path is what the tab shows. */
-function uriOf({ unit, name }: Subject, side: Side): Uri {
-  return Uri.from({
-    scheme: asm.scheme,
-    path: `/${name}.${side}.livepatch-asm`,
-    query: JSON.stringify({ unit, name, side }),
-  });
-}
-
-function subjectOf(uri: Uri): (Subject & { readonly side: Side }) | undefined {
-  if (uri.scheme !== asm.scheme) return undefined;
-  return JSON.parse(uri.query);
-}
-
-const rangeOf = (place: Place): Range =>
-  new Range(place.line, place.character, place.endLine ?? place.line, place.endCharacter ?? place.character);
-
-/** Serves both sides of a function's listing as read-only documents, and reads them again when the code changes. */
-class Listings implements TextDocumentContentProvider {
-  readonly #room: Room;
-  readonly #changed = new EventEmitter<Uri>();
-  readonly #known = new Map<string, AsmDocument>();
-  readonly onDidChange = this.#changed.event;
-
-  constructor(room: Room) {
-    this.#room = room;
-  }
-
-  async provideTextDocumentContent(uri: Uri): Promise<string> {
-    const subject = subjectOf(uri);
-    if (!subject) return '';
-    const found = await this.#room.server.request(asmText, subject);
-    this.#known.set(uri.toString(), found);
-    return found.text;
-  }
-
-  lineOf(document: TextDocument, line: number): AsmDocument['lines'][number] | undefined {
-    return this.#known.get(document.uri.toString())?.lines[line];
-  }
-
-  /** First line of the listing that belongs to a source line. */
-  find(uri: Uri, place: { readonly uri: string; readonly line: number }): number | undefined {
-    const lines = this.#known.get(uri.toString())?.lines ?? [];
-    const index = lines.findIndex(
-      (each) => each.place?.line === place.line && Uri.parse(each.place.uri).toString() === place.uri,
-    );
-    return index < 0 ? undefined : index;
-  }
-
-  refresh(): void {
-    for (const document of workspace.textDocuments)
-      if (document.uri.scheme === asm.scheme) this.#changed.fire(document.uri);
-  }
-}
-
-/** The function that a command is about: its argument, or what is at the cursor of a source. */
+/** The function that a command is about: its argument, the listing that is open, or what is at the cursor of a source. */
 async function subjectOfCommand(room: Room, argument: unknown): Promise<Subject | undefined> {
   const given = argument as Partial<Subject> & { readonly function?: FunctionItem };
   if (given?.function) return given.function;
   if (typeof given?.unit === 'string' && typeof given.name === 'string') return { unit: given.unit, name: given.name };
   const editor = window.activeTextEditor;
   if (!editor) return undefined;
+  const open = subjectOf(editor.document.uri);
+  if (open) return open;
   const { line, character } = editor.selection.active;
   return (await room.server.request(functionAt, { uri: editor.document.uri.toString(), line, character })) ?? undefined;
 }
 
-/** Opens the native diff editor on both listings of a function. From a source, the row of the cursor's line is shown. */
-async function review(room: Room, listings: Listings, argument: unknown): Promise<void> {
+/** Opens the native diff editor on two sides of a function's listing. From a source, the row of the cursor's line is shown. */
+async function review(
+  room: Room,
+  listings: Listings,
+  argument: unknown,
+  [left, right]: readonly [AsmSide, AsmSide] = ['base', 'next'],
+): Promise<void> {
   const subject = await subjectOfCommand(room, argument);
   if (!subject) {
     void window.showInformationMessage(
-      'The machine code at the cursor is the same as in the baseline: nothing to review.',
+      l10n.t('The machine code at the cursor is the same as in the baseline: nothing to review.'),
     );
     return;
   }
@@ -102,61 +57,143 @@ async function review(room: Room, listings: Listings, argument: unknown): Promis
     source?.document.uri.scheme === 'file'
       ? { uri: source.document.uri.toString(), line: source.selection.active.line }
       : undefined;
-  const [base, next] = [uriOf(subject, 'base'), uriOf(subject, 'next')];
-  const { title } = await room.server.request(asmText, { ...subject, side: 'next' });
+  const [base, next] = [uriOf(subject, left, right), uriOf(subject, right, left)];
   await workspace.openTextDocument(next);
-  const row = from && listings.find(next, from);
-  await editorCommands.executeCommand('vscode.diff', base, next, title, {
+  const row = from && listings.linesOf(next, from.uri, from.line, from.line)[0];
+  const words: Record<AsmSide, string> = { base: l10n.t('baseline'), built: l10n.t('last built'), next: l10n.t('now') };
+  const title = listings.titleOf(next) ?? subject.name;
+  const label = left === 'base' && right === 'next' ? title : `${subject.name}: ${words[left]} ↔ ${words[right]}`;
+  await editorCommands.executeCommand('vscode.diff', base, next, label, {
     preview: true,
     ...(row === undefined ? {} : { selection: new Range(row, 0, row, 0) }),
   });
 }
 
+/** Asks which two of the three codes are to be compared: of the baseline, of the last patch, of the text as it is now. */
+async function compareSides(room: Room, listings: Listings, argument: unknown): Promise<void> {
+  const subject = await subjectOfCommand(room, argument);
+  const pairs: { label: string; description: string; sides: [AsmSide, AsmSide] }[] = [
+    {
+      label: l10n.t('Baseline ↔ now'),
+      description: l10n.t('everything that a new patch would change'),
+      sides: ['base', 'next'],
+    },
+    {
+      label: l10n.t('Baseline ↔ last built patch'),
+      description: l10n.t('what the patch that was built last changes'),
+      sides: ['base', 'built'],
+    },
+    { label: l10n.t('Last built patch ↔ now'), description: l10n.t('what was edited since'), sides: ['built', 'next'] },
+  ];
+  const chosen = await window.showQuickPick(pairs, { placeHolder: l10n.t('Sides of the comparison') });
+  if (chosen) await review(room, listings, subject, chosen.sides);
+}
+
+/** Moves the cursor to the next (`step` 1) or previous row that differs by more than the compiler's own doing. */
+function toChange(listings: Listings, editor: TextEditor, step: 1 | -1): void {
+  const kinds = listings.kindsOf(editor.document);
+  const counts = (line: number): boolean => kinds[line] === 'changed' || kinds[line] === 'only';
+  let line = editor.selection.active.line;
+  // Rows that follow one another are one change.
+  while (counts(line)) line += step;
+  while (line >= 0 && line < kinds.length && !counts(line)) line += step;
+  if (line < 0 || line >= kinds.length) {
+    void window.setStatusBarMessage(
+      step > 0 ? l10n.t('No change further down.') : l10n.t('No change further up.'),
+      3000,
+    );
+    return;
+  }
+  while (step < 0 && counts(line - 1)) line--;
+  const at = new Position(line, 4);
+  editor.selections = [new Selection(at, at)];
+  editor.revealRange(new Range(at, at), TextEditorRevealType.InCenterIfOutsideViewport);
+}
+
+/** The label at a position of a listing. */
+function labelAt(document: TextDocument, position: Position): string | undefined {
+  for (const match of document.lineAt(position.line).text.matchAll(LABEL))
+    if (match.index <= position.character && position.character <= match.index + match[0].length) return match[0];
+  return undefined;
+}
+
+/** Every place of a label in a listing; the first one is its own line. */
+function placesOf(document: TextDocument, label: string): { readonly range: Range; readonly own: boolean }[] {
+  const text = document.getText();
+  const found: { range: Range; own: boolean }[] = [];
+  for (const match of text.matchAll(LABEL)) {
+    if (match[0] !== label) continue;
+    const range = new Range(document.positionAt(match.index), document.positionAt(match.index + label.length));
+    const own = range.start.character === 0 && text[match.index + label.length] === ':';
+    if (own) found.unshift({ range, own });
+    else found.push({ range, own });
+  }
+  return found;
+}
+
 /** Listings, their diff, and the way between source and listing. */
 export function activate(room: Room): void {
   const { context, server, decisions } = room;
-  const listings = new Listings(room);
-  const atCursor = (): AsmDocument['lines'][number] | undefined => {
-    const editor = window.activeTextEditor;
-    return editor && listings.lineOf(editor.document, editor.selection.active.line);
-  };
+  const listings = new Listings(server);
+  const selector = { scheme: asm.scheme };
   let drawn = '';
   context.subscriptions.push(
     workspace.registerTextDocumentContentProvider(asm.scheme, listings),
-    server.onState((state) => {
-      const now = `${state.fingerprint}`;
+    workspace.onDidCloseTextDocument((document) => listings.forget(document)),
+    server.onState(() => {
+      const now = server.states.map((state) => state.fingerprint).join(' ');
       if (now === drawn) return;
       drawn = now;
       listings.refresh();
     }),
-    languages.registerHoverProvider(
-      { scheme: asm.scheme },
-      {
-        provideHover(document, position) {
-          const hover = listings.lineOf(document, position.line)?.hover;
-          return hover ? new Hover(new MarkdownString(hover)) : undefined;
-        },
+    languages.registerHoverProvider(selector, {
+      async provideHover(document, position) {
+        const hover = await listings.hover(document, position.line);
+        return hover ? new Hover(new MarkdownString(hover)) : undefined;
       },
-    ),
-    languages.registerDefinitionProvider(
-      { scheme: asm.scheme },
-      {
-        provideDefinition(document, position) {
-          const place = listings.lineOf(document, position.line)?.place;
-          return place ? new Location(Uri.parse(place.uri), rangeOf(place)) : undefined;
-        },
+    }),
+    languages.registerDefinitionProvider(selector, {
+      provideDefinition(document, position) {
+        const label = labelAt(document, position);
+        const own = label && placesOf(document, label).find((each) => each.own);
+        if (own) return new Location(document.uri, own.range);
+        const place = listings.placeOf(document, position.line);
+        return place ? new Location(Uri.parse(place.uri), rangeOf(place)) : undefined;
       },
-    ),
+    }),
+    languages.registerReferenceProvider(selector, {
+      provideReferences(document, position) {
+        const label = labelAt(document, position);
+        return label ? placesOf(document, label).map((each) => new Location(document.uri, each.range)) : undefined;
+      },
+    }),
+    languages.registerDocumentHighlightProvider(selector, {
+      provideDocumentHighlights(document, position) {
+        // On a branch the whole row speaks for its label, so that keyboard and mouse need not aim.
+        const label = labelAt(document, position) ?? document.lineAt(position.line).text.match(LABEL)?.[0];
+        return label
+          ? placesOf(document, label).map(
+              ({ range, own }) =>
+                new DocumentHighlight(range, own ? DocumentHighlightKind.Write : DocumentHighlightKind.Read),
+            )
+          : undefined;
+      },
+    }),
     editorCommands.registerCommand(commands.reviewFunction, (argument) => review(room, listings, argument)),
+    editorCommands.registerCommand(commands.compareSides, (argument) => compareSides(room, listings, argument)),
+    editorCommands.registerTextEditorCommand(commands.nextChange, (editor) => toChange(listings, editor, 1)),
+    editorCommands.registerTextEditorCommand(commands.previousChange, (editor) => toChange(listings, editor, -1)),
     editorCommands.registerCommand(commands.goToSource, async () => {
-      const place = atCursor()?.place;
+      const editor = window.activeTextEditor;
+      const place = editor && listings.placeOf(editor.document, editor.selection.active.line);
       if (place) await window.showTextDocument(Uri.parse(place.uri), { selection: rangeOf(place) });
-      else void window.showInformationMessage('No source line is known for this row.');
+      else void window.showInformationMessage(l10n.t('No source line is known for this row.'));
     }),
     editorCommands.registerCommand(commands.markReviewed, async (argument) => {
       const open = window.activeTextEditor && subjectOf(window.activeTextEditor.document.uri);
       const subject = (argument as { readonly function?: FunctionItem })?.function ?? open;
-      const item = server.state.units
+      const item = server.states
+        .flatMap((state) => state.units)
         .flatMap((unit) => unit.functions)
         .find((each) => each.unit === subject?.unit && each.name === subject?.name);
       if (item) await decisions.review([item], true);
@@ -169,4 +206,5 @@ export function activate(room: Room): void {
         });
     }),
   );
+  marks.activate(room, listings);
 }

@@ -1,32 +1,20 @@
-import type { Event, ExtensionContext, LogOutputChannel, WorkspaceFolder } from 'vscode';
-import { EventEmitter, commands as editorCommands, Uri, workspace } from 'vscode';
-import { LanguageClient, State, TransportKind } from 'vscode-languageclient/node';
+import type { CancellationToken, Event, ExtensionContext, LogOutputChannel, WorkspaceFolder } from 'vscode';
+import { EventEmitter, commands as editorCommands, l10n, Uri, window, workspace } from 'vscode';
 import {
   type Choices,
-  getState,
-  log as logMessage,
   type Method,
   type PatchState,
-  type ServerOptions,
   type ServerSettings,
   setChoices,
   setSettings,
-  stateChanged,
 } from '../../server/src/protocol.ts';
+import type { FolderOptions, FolderServer } from './folderServer.ts';
 import { contexts, section, settings } from './names.ts';
 import { CompileErrors } from './problems.ts';
-import { configuredFolder, isSource } from './workspace.ts';
+import { EMPTY } from './state.ts';
+import { configuredFolders, isSource } from './workspace.ts';
 
-const EMPTY: PatchState = {
-  root: '',
-  verdict: 'none',
-  busy: false,
-  units: [],
-  problems: [],
-  fingerprint: '',
-};
-
-function readSettings(): ServerSettings {
+export function readSettings(): ServerSettings {
   const values = workspace.getConfiguration(section);
   const pause = values.get<number>(settings.checkUnsavedDelay, 600);
   return {
@@ -36,9 +24,16 @@ function readSettings(): ServerSettings {
   };
 }
 
+/** The language client takes most of the time that it takes to load the extension: it is loaded with the first server. */
+async function createServer(options: FolderOptions): Promise<FolderServer> {
+  const { FolderServer: Class } = await import('./folderServer.ts');
+  return new Class(options);
+}
+
 /**
- * The language server as the rest of the client sees it: started when the first C source of a configured folder is opened (or
- * when a command needs it), restarted by the language client after a crash, with the newest state that it told.
+ * The language servers as the rest of the client sees them: one for each configured folder of the window, started when its first C
+ * source is opened (or when a command needs it), with the newest state that each told. What is asked goes to the folder that it is
+ * about.
  */
 export class Server {
   readonly #context: ExtensionContext;
@@ -46,151 +41,183 @@ export class Server {
   readonly #choices: () => Choices;
   readonly #states = new EventEmitter<PatchState>();
   readonly #errors = new CompileErrors();
-  #client: LanguageClient | undefined;
-  #starting: Promise<LanguageClient | undefined> | undefined;
-  #state = EMPTY;
+  readonly #folders = new Map<string, FolderServer>();
+  readonly #creating = new Map<string, Promise<FolderServer>>();
+  #last: FolderServer | undefined;
+  #watching = false;
 
+  /** Some folder's state is another one; the event carries that of the current folder. */
   readonly onState: Event<PatchState> = this.#states.event;
 
   constructor(context: ExtensionContext, log: LogOutputChannel, choices: () => Choices) {
     this.#context = context;
     this.#log = log;
     this.#choices = choices;
-    context.subscriptions.push(this.#states, this.#errors, { dispose: () => void this.#client?.dispose() });
+    context.subscriptions.push(this.#states, this.#errors, {
+      dispose: () => {
+        for (const each of this.#folders.values()) void each.dispose();
+      },
+    });
   }
 
+  /** The state of the folder that the user works in. */
   get state(): PatchState {
-    return this.#state;
+    return this.#current()?.state ?? EMPTY;
+  }
+
+  /** One state for each folder whose server has been started. */
+  get states(): readonly PatchState[] {
+    return [...this.#folders.values()].map((each) => each.state).filter((state) => state.root !== '');
   }
 
   get running(): boolean {
-    return this.#client?.state === State.Running;
+    return [...this.#folders.values()].some((each) => each.running);
   }
 
-  /** Process id of the language server: for tests that kill it. */
+  /** Process id of the current folder's language server: for tests that kill it. */
   get pid(): number | undefined {
-    return this.#client?.serverProcess?.pid;
+    return this.#current()?.pid;
+  }
+
+  /** The folder of the active editor where it has a server, else the one that was used last. */
+  #current(): FolderServer | undefined {
+    const uri = window.activeTextEditor?.document.uri;
+    const folder = uri && workspace.getWorkspaceFolder(uri);
+    const known = folder && this.#folders.get(folder.uri.toString());
+    if (known) this.#last = known;
+    return this.#last ?? this.#folders.values().next().value;
   }
 
   /** Starts as soon as a C source of a configured folder is open; looks again when that may have become true. */
   watch(): void {
     const look = async (): Promise<void> => {
-      const folder = await configuredFolder();
-      void editorCommands.executeCommand('setContext', contexts.configured, folder !== undefined);
-      if (folder && workspace.textDocuments.some(isSource)) await this.ready();
+      const folders = await configuredFolders();
+      void editorCommands.executeCommand('setContext', contexts.configured, folders.length > 0);
+      const open = workspace.textDocuments.filter(isSource);
+      for (const folder of folders)
+        if (
+          open.some((document) => workspace.getWorkspaceFolder(document.uri)?.uri.toString() === folder.uri.toString())
+        )
+          await this.#ready(folder);
     };
+    void look();
+    if (this.#watching) return;
+    this.#watching = true;
     const signs = workspace.createFileSystemWatcher('**/{livepatch,compile_commands}.json', false, true, true);
     this.#context.subscriptions.push(
       signs,
       signs.onDidCreate(look),
-      workspace.onDidChangeWorkspaceFolders(look),
+      workspace.onDidChangeWorkspaceFolders(({ removed }) => {
+        for (const folder of removed) this.#drop(folder);
+        void look();
+      }),
       workspace.onDidOpenTextDocument((document) => {
-        if (!this.#client && isSource(document)) void look();
+        const folder = isSource(document) ? workspace.getWorkspaceFolder(document.uri) : undefined;
+        if (folder && !this.#folders.has(folder.uri.toString())) void look();
       }),
       workspace.onDidChangeConfiguration((change) => {
         if (change.affectsConfiguration(section)) this.send(setSettings, readSettings());
       }),
+      window.onDidChangeActiveTextEditor(() => {
+        const before = this.#last;
+        if (this.#current() !== before && this.#folders.size > 1) this.#changed();
+      }),
     );
-    void look();
   }
 
-  /** The running client, started where it is not; undefined where no folder of the window is configured. */
-  ready(): Promise<LanguageClient | undefined> {
-    this.#starting ??= this.#start().catch((error: unknown) => {
-      this.#starting = undefined;
-      this.#log.error(`The language server did not start: ${String(error)}`);
-      throw error;
-    });
-    return this.#starting;
+  #drop(folder: WorkspaceFolder): void {
+    const key = folder.uri.toString();
+    const server = this.#folders.get(key);
+    this.#folders.delete(key);
+    this.#creating.delete(key);
+    if (this.#last === server) this.#last = undefined;
+    void server?.dispose();
+    this.#changed();
   }
 
-  async #start(): Promise<LanguageClient | undefined> {
-    const folder = await configuredFolder();
-    if (!folder || !workspace.isTrusted) {
-      this.#starting = undefined;
-      return undefined;
+  /** The running server of a folder, started where it is not; undefined in a window that is not trusted. */
+  async #ready(folder: WorkspaceFolder): Promise<FolderServer | undefined> {
+    if (!workspace.isTrusted) return undefined;
+    const key = folder.uri.toString();
+    const created = this.#creating.get(key);
+    let server = this.#folders.get(key) ?? (await created);
+    if (!server) {
+      const creating = createServer({
+        folder,
+        extension: this.#context.extensionUri,
+        log: this.#log,
+        errors: this.#errors,
+        choices: this.#choices,
+        settings: readSettings,
+        changed: () => this.#changed(),
+      });
+      this.#creating.set(key, creating);
+      server = await creating;
+      this.#folders.set(key, server);
     }
-    const client = this.#create(folder);
-    this.#client = client;
-    client.onNotification(stateChanged.method, (state: PatchState) => this.#take(state));
-    client.onNotification(
-      logMessage.method,
-      ({ level, text }: { level: 'trace' | 'info' | 'warn' | 'error'; text: string }) => this.#log[level](text),
+    await server.ready();
+    return server;
+  }
+
+  #changed(): void {
+    const states = this.states;
+    const set = (name: string, value: boolean) => void editorCommands.executeCommand('setContext', name, value);
+    set(contexts.active, this.running);
+    set(
+      contexts.building,
+      states.some((state) => state.busy),
     );
-    client.onDidChangeState(async ({ newState }) => {
-      void editorCommands.executeCommand('setContext', contexts.active, newState === State.Running);
-      if (newState === State.Running) this.#take(await client.sendRequest<PatchState>(getState.method, {}));
-      if (newState === State.Stopped) this.#take({ ...this.#state, busy: false });
-    });
-    await client.start();
-    return client;
-  }
-
-  #create(folder: WorkspaceFolder): LanguageClient {
-    const module = this.#context.asAbsolutePath('dist/server.cjs');
-    const cache = workspace.getConfiguration(section).get<string>(settings.cacheFolder, '');
-    const initial = (): ServerOptions => ({
-      trusted: workspace.isTrusted,
-      settings: readSettings(),
-      choices: this.#choices(),
-      docs: Uri.joinPath(this.#context.extensionUri, 'docs', 'hazards').toString(),
-      ...(cache ? { cache } : {}),
-    });
-    return new LanguageClient(
-      section,
-      'Live Patch',
-      {
-        run: { module, transport: TransportKind.ipc },
-        debug: { module, transport: TransportKind.ipc, options: { execArgv: ['--nolazy', '--inspect=0'] } },
-      },
-      {
-        documentSelector: [
-          { scheme: 'file', language: 'c' },
-          { scheme: 'file', pattern: '**/*.{h,inc,def}' },
-        ],
-        workspaceFolder: folder,
-        initializationOptions: initial,
-        outputChannel: this.#log,
-        diagnosticCollectionName: section,
-        synchronize: {
-          fileEvents: [
-            workspace.createFileSystemWatcher('**/*.{c,h,inc,def}'),
-            workspace.createFileSystemWatcher('**/{livepatch,compile_commands}.json'),
-          ],
-        },
-        markdown: { isTrusted: false, supportHtml: false },
-        middleware: { handleDiagnostics: (uri, list, next) => this.#errors.publish(uri, list, next) },
-      },
+    set(
+      contexts.hasChanges,
+      states.some((state) => state.units.some((unit) => unit.functions.length > 0)),
     );
+    this.#states.fire(this.state);
   }
 
-  #take(state: PatchState): void {
-    this.#state = state;
-    void editorCommands.executeCommand('setContext', contexts.building, state.busy);
-    const changed = state.units.some((unit) => unit.functions.length > 0);
-    void editorCommands.executeCommand('setContext', contexts.hasChanges, changed);
-    this.#states.fire(state);
+  /** The server that a question is about: by its root, its document or its unit; else the current one, or the first folder's. */
+  async #route(about: { readonly root?: string; readonly uri?: string; readonly unit?: string }) {
+    const known = [...this.#folders.values()];
+    const { root, uri, unit } = about;
+    if (root !== undefined) {
+      const found = known.find((each) => each.state.root === root);
+      if (found) return found;
+    }
+    const folder = uri === undefined ? undefined : workspace.getWorkspaceFolder(Uri.parse(uri));
+    const ofFolder = folder && this.#folders.get(folder.uri.toString());
+    if (ofFolder) return ofFolder;
+    if (unit !== undefined) {
+      const found = known.find((each) => each.state.units.some((one) => one.id === unit));
+      if (found) return found;
+    }
+    const current = this.#current();
+    if (current) return current;
+    const [first] = await configuredFolders();
+    return first && this.#ready(first);
   }
 
-  /** Asks the server, starting it where needed. Rejects where no folder is configured: the message says what to do. */
-  async request<Params, Result>(
+  /**
+   * Asks the server of the folder that `params` is about (`uri`, `unit`), or of `root`; starts one where needed. Rejects where no
+   * folder is configured: the message says what to do.
+   */
+  async request<Params extends object, Result>(
     method: Method<Params, Result>,
     params: Params,
-    token?: import('vscode').CancellationToken,
+    token?: CancellationToken,
+    root?: string,
   ): Promise<Result> {
-    const client = await this.ready();
-    if (!client)
+    const server = await this.#route({ ...params, ...(root === undefined ? {} : { root }) });
+    if (!server)
       throw new Error(
         workspace.isTrusted
-          ? 'No folder of this window has a livepatch.json or a compile_commands.json.'
-          : 'The folder is not trusted: no compiler is run in it.',
+          ? l10n.t('No folder of this window has a livepatch.json or a compile_commands.json.')
+          : l10n.t('The folder is not trusted: no compiler is run in it.'),
       );
-    return client.sendRequest<Result>(method.method, params, token);
+    return (await server.ready()).sendRequest<Result>(method.method, params, token);
   }
 
-  /** Tells the server where it runs; else it learns by its start options. */
+  /** Tells every server that runs; the others learn by their start options. */
   send<Params>(method: Method<Params, void>, params: Params): void {
-    if (this.running) void this.#client?.sendNotification(method.method, params);
+    for (const each of this.#folders.values()) each.send(method, params);
   }
 
   sendChoices(): void {
@@ -198,7 +225,8 @@ export class Server {
   }
 
   async restart(): Promise<void> {
-    if (this.#client) await this.#client.restart();
-    else await this.ready();
+    const server = this.#current();
+    if (server) await server.restart();
+    else for (const folder of await configuredFolders()) await this.#ready(folder);
   }
 }

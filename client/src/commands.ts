@@ -1,4 +1,14 @@
-import { commands as editorCommands, ProcessExecution, Task, TaskScope, tasks, Uri, window, workspace } from 'vscode';
+import {
+  commands as editorCommands,
+  l10n,
+  ProcessExecution,
+  Task,
+  TaskScope,
+  tasks,
+  Uri,
+  window,
+  workspace,
+} from 'vscode';
 import { acceptFinding, cancelBuild, checkNow, clearCache } from '../../server/src/protocol.ts';
 import { commands, walkthrough } from './names.ts';
 import type { Room } from './room.ts';
@@ -13,7 +23,7 @@ const CONFIG = `{
 /** Opens livepatch.json, written with a first content where there is none. */
 async function openConfig(): Promise<void> {
   const folder = workspace.workspaceFolders?.[0];
-  if (!folder) return void window.showInformationMessage('Open the folder of a C project first.');
+  if (!folder) return void window.showInformationMessage(l10n.t('Open the folder of a C project first.'));
   const file = Uri.joinPath(folder.uri, 'livepatch.json');
   try {
     await workspace.fs.stat(file);
@@ -28,9 +38,10 @@ async function recordBuild({ context }: Room): Promise<void> {
   const folder = workspace.workspaceFolders?.[0];
   if (!folder) return;
   const line = await window.showInputBox({
-    title: 'Record the build',
-    prompt:
+    title: l10n.t('Record the build'),
+    prompt: l10n.t(
       'Command that builds everything anew; the compiler commands that it runs are written to compile_commands.json',
+    ),
     value: 'make -B',
   });
   if (!line) return;
@@ -51,11 +62,14 @@ async function override({ decisions, server }: Room, argument: unknown): Promise
     ? (argument as { finding: { code: string; symbol: string; message: string } }).finding
     : (argument as { code: string; symbol: string; message: string });
   const reason = await window.showInputBox({
-    title: `${keep ? 'Accept' : 'Override'} ${code} (${symbol})`,
-    prompt: `${message} — The reason is kept in ${keep ? 'livepatch.json, and asked for again when the evidence changes' : 'the payload'}.`,
-    placeHolder: 'Why is it safe here?',
+    title: keep ? l10n.t('Accept {0} ({1})', code, symbol) : l10n.t('Override {0} ({1})', code, symbol),
+    prompt: keep
+      ? l10n.t('{0} — The reason is kept in livepatch.json, and asked for again when the evidence changes.', message)
+      : l10n.t('{0} — The reason is kept in the payload.', message),
+    placeHolder: l10n.t('Why is it safe here?'),
     ignoreFocusOut: true,
-    validateInput: (text) => (text.trim().length < 8 ? 'Write a reason that another person can judge.' : undefined),
+    validateInput: (text) =>
+      text.trim().length < 8 ? l10n.t('Write a reason that another person can judge.') : undefined,
   });
   if (!reason) return;
   if (!keep) return decisions.override(`${code}:${symbol}`, reason.trim());

@@ -1,23 +1,39 @@
 import { type ExtensionContext, window } from 'vscode';
-import type { PatchState, TargetItem } from '../../server/src/protocol.ts';
+import type { PatchState } from '../../server/src/protocol.ts';
 import * as apply from './apply.ts';
 import * as asmDiff from './asmDiff.ts';
 import { Server } from './client.ts';
 import * as commands from './commands.ts';
 import { Decisions } from './decisions.ts';
 import * as gutter from './gutter.ts';
+import * as layoutDiff from './layoutDiff.ts';
 import * as patchTree from './patchTree.ts';
+import * as peek from './peek.ts';
 import * as progress from './progress.ts';
 import type { Feature, Room } from './room.ts';
 import * as status from './status.ts';
-import { Targets } from './targets.ts';
+import { type TargetItem, Targets } from './targets.ts';
 import * as trust from './trust.ts';
 
-const features: readonly Feature[] = [commands, apply, asmDiff, gutter, patchTree, status, progress, trust];
+const features: readonly Feature[] = [
+  commands,
+  apply,
+  asmDiff,
+  layoutDiff,
+  gutter,
+  peek,
+  patchTree,
+  status,
+  progress,
+  trust,
+];
 
 /** What other extensions, and the tests, may read. */
 export interface Api {
+  /** The state of the folder that the user works in. */
   readonly state: () => PatchState;
+  /** One state for each folder whose language server was started. */
+  readonly states: () => readonly PatchState[];
   readonly targets: () => readonly TargetItem[];
   readonly serverPid: () => number | undefined;
 }
@@ -34,6 +50,7 @@ export function activate(context: ExtensionContext): Api {
   server.watch();
   return {
     state: () => server.state,
+    states: () => server.states,
     targets: () => room.targets.list,
     serverPid: () => server.pid,
   };

@@ -10,7 +10,7 @@ import {
   workspace,
 } from 'vscode';
 import type { ChangedLine } from '../../server/src/protocol.ts';
-import { section, settings } from './names.ts';
+import { colors, section, settings } from './names.ts';
 import type { Room } from './room.ts';
 
 function decoration(context: ExtensionContext, icon: string, color: string) {
@@ -27,8 +27,8 @@ function decoration(context: ExtensionContext, icon: string, color: string) {
  * the change arrived through a header, a macro or an inlined function.
  */
 export function activate({ context, server }: Room): void {
-  const edited = decoration(context, 'gutter-edited', 'livepatch.changedLine');
-  const reached = decoration(context, 'gutter-reached', 'livepatch.reachedLine');
+  const edited = decoration(context, 'gutter-edited', colors.changedLine);
+  const reached = decoration(context, 'gutter-reached', colors.reachedLine);
   let marks = new Map<string, ChangedLine[]>();
 
   const draw = (editor: TextEditor): void => {
@@ -46,9 +46,10 @@ export function activate({ context, server }: Room): void {
   context.subscriptions.push(
     edited,
     reached,
-    server.onState((state) => {
+    server.onState(() => {
       marks = new Map();
-      for (const line of state.units.flatMap((unit) => unit.functions).flatMap((each) => each.changedLines)) {
+      const functions = server.states.flatMap((state) => state.units).flatMap((unit) => unit.functions);
+      for (const line of functions.flatMap((each) => each.changedLines)) {
         // Servers and editors escape URIs differently.
         const uri = Uri.parse(line.uri).toString();
         const list = marks.get(uri);

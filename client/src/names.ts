@@ -8,6 +8,10 @@ export const commands = {
   cancel: 'livepatch.cancel',
   reviewFunction: 'livepatch.reviewFunction',
   markReviewed: 'livepatch.markReviewed',
+  compareLayout: 'livepatch.compareLayout',
+  compareSides: 'livepatch.compareSides',
+  nextChange: 'livepatch.nextChange',
+  previousChange: 'livepatch.previousChange',
   goToSource: 'livepatch.goToSource',
   revealFunction: 'livepatch.revealFunction',
   buildPatch: 'livepatch.buildPatch',
@@ -69,6 +73,16 @@ export const items = {
   applied: 'applied',
 } as const;
 
+/** Colours that themes may change. */
+export const colors = {
+  changedLine: 'livepatch.changedLine',
+  reachedLine: 'livepatch.reachedLine',
+  linkedLine: 'livepatch.linkedLine',
+  linkedLineBorder: 'livepatch.linkedLineBorder',
+} as const;
+
 export const asm = { scheme: 'livepatch-asm', language: 'livepatch-asm' } as const;
+/** Layouts of types are shown as C. */
+export const layout = { scheme: 'livepatch-layout' } as const;
 export const section = 'livepatch';
 export const walkthrough = 'livepatch.start';

@@ -1,5 +1,7 @@
+import { basename } from 'node:path';
 import {
   EventEmitter,
+  l10n,
   MarkdownString,
   ThemeColor,
   ThemeIcon,
@@ -10,14 +12,16 @@ import {
   Uri,
   window,
 } from 'vscode';
-import type { FindingItem, FunctionItem, PatchState, TargetItem, UnitItem } from '../../server/src/protocol.ts';
+import type { FindingItem, FunctionItem, PatchState, UnitItem } from '../../server/src/protocol.ts';
 import { commands, items, views } from './names.ts';
 import type { Room } from './room.ts';
-import { blockersOf } from './status.ts';
+import { blockersOf, blockersText, functionsText } from './status.ts';
+import type { TargetItem } from './targets.ts';
 
 export type Node =
   | { readonly kind: 'patch'; readonly state: PatchState }
   | { readonly kind: 'file'; readonly unit: UnitItem }
+  | { readonly kind: 'header'; readonly uri: Uri; readonly findings: readonly FindingItem[]; readonly root: string }
   | { readonly kind: 'function'; readonly function: FunctionItem }
   | { readonly kind: 'finding'; readonly finding: FindingItem; readonly unit: string }
   | { readonly kind: 'problem'; readonly text: string }
@@ -28,7 +32,6 @@ export type Node =
 /** Milliseconds between questions to the targets while the view is visible. */
 const POLL = 4000;
 
-const plural = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
 const icon = (name: string, color?: string): ThemeIcon =>
   new ThemeIcon(name, color ? new ThemeColor(color) : undefined);
 
@@ -40,16 +43,38 @@ const SEVERITY_ICON = {
 
 const PHASE: Readonly<Record<UnitItem['phase'], string>> = {
   idle: '',
-  queued: 'waiting',
-  building: 'building',
+  queued: l10n.t('waiting'),
+  building: l10n.t('building'),
   ready: '',
-  compileError: 'does not compile',
-  failed: 'cannot be built',
+  compileError: l10n.t('does not compile'),
+  failed: l10n.t('cannot be built'),
 };
+
+/** Findings of a unit that belong to its own source, or to no place at all. */
+const ownFindings = (unit: UnitItem): FindingItem[] =>
+  unit.findings.filter((each) => !each.place || Uri.parse(each.place.uri).fsPath === unit.file);
+
+/** Findings at places in other files, headers mostly, by file: each once, however many units tell of it. */
+export function sharedFindings(units: readonly UnitItem[]): Map<string, FindingItem[]> {
+  const byFile = new Map<string, Map<string, FindingItem>>();
+  for (const unit of units)
+    for (const each of unit.findings) {
+      const file = each.place && Uri.parse(each.place.uri).fsPath;
+      if (file === undefined || file === unit.file) continue;
+      const list = byFile.get(file) ?? new Map<string, FindingItem>();
+      byFile.set(file, list);
+      const key = `${each.code} ${each.symbol} ${each.place?.line}`;
+      if (!list.has(key)) list.set(key, each);
+    }
+  return new Map([...byFile].map(([file, list]) => [file, [...list.values()]]));
+}
 
 /** Worth a line in the view: something changed, or something went wrong. */
 const interesting = (unit: UnitItem): boolean =>
-  unit.functions.length > 0 || unit.findings.length > 0 || unit.phase === 'compileError' || unit.phase === 'failed';
+  unit.functions.length > 0 || ownFindings(unit).length > 0 || unit.phase === 'compileError' || unit.phase === 'failed';
+
+const isInteresting = (state: PatchState): boolean =>
+  state.units.some((unit) => interesting(unit) || unit.findings.length > 0);
 
 class Tree implements TreeDataProvider<Node> {
   readonly #room: Room;
@@ -66,21 +91,27 @@ class Tree implements TreeDataProvider<Node> {
 
   getChildren(node?: Node): Node[] {
     const { server, targets } = this.#room;
-    const state = server.state;
+    const { states } = server;
     switch (node?.kind) {
       case undefined: {
-        const units = state.units.filter(interesting);
-        const problems = state.problems.map((text): Node => ({ kind: 'problem', text }));
-        const all: Node[] = units.length > 0 ? [{ kind: 'patch', state }] : [];
+        const problems = states.flatMap((each) => each.problems).map((text): Node => ({ kind: 'problem', text }));
+        const all = states.filter(isInteresting).map((state): Node => ({ kind: 'patch', state }));
         if (targets.list.length > 0) all.push({ kind: 'targets', list: targets.list });
         return [...all, ...problems];
       }
       case 'patch':
-        return node.state.units.filter(interesting).map((unit): Node => ({ kind: 'file', unit }));
+        return [
+          ...[...sharedFindings(node.state.units)].map(
+            ([file, findings]): Node => ({ kind: 'header', uri: Uri.file(file), findings, root: node.state.root }),
+          ),
+          ...node.state.units.filter(interesting).map((unit): Node => ({ kind: 'file', unit })),
+        ];
+      case 'header':
+        return node.findings.map((finding): Node => ({ kind: 'finding', finding, unit: node.uri.fsPath }));
       case 'file':
         return [
           ...node.unit.functions.map((each): Node => ({ kind: 'function', function: each })),
-          ...node.unit.findings.map((finding): Node => ({ kind: 'finding', finding, unit: node.unit.id })),
+          ...ownFindings(node.unit).map((finding): Node => ({ kind: 'finding', finding, unit: node.unit.id })),
         ];
       case 'targets':
         return node.list.map((target): Node => ({ kind: 'target', target }));
@@ -97,6 +128,12 @@ class Tree implements TreeDataProvider<Node> {
         return this.#patch(node.state);
       case 'file':
         return this.#file(node.unit);
+      case 'header': {
+        const item = new TreeItem(node.uri, TreeItemCollapsibleState.Expanded);
+        item.id = `header ${node.root} ${node.uri.fsPath}`;
+        item.contextValue = items.file;
+        return item;
+      }
       case 'function':
         return this.#function(node.function);
       case 'finding':
@@ -108,7 +145,7 @@ class Tree implements TreeDataProvider<Node> {
         return item;
       }
       case 'targets': {
-        const item = new TreeItem('Targets', TreeItemCollapsibleState.Expanded);
+        const item = new TreeItem(l10n.t('Targets'), TreeItemCollapsibleState.Expanded);
         item.id = 'targets';
         item.contextValue = items.targets;
         item.iconPath = icon('server-process');
@@ -123,10 +160,12 @@ class Tree implements TreeDataProvider<Node> {
 
   #patch(state: PatchState): TreeItem {
     const functions = state.units.flatMap((unit) => unit.functions).filter((each) => !each.leftOut);
-    const item = new TreeItem('Patch', TreeItemCollapsibleState.Expanded);
-    item.id = 'patch';
+    const several = this.#room.server.states.length > 1;
+    const name = several ? l10n.t('Patch of {0}', basename(state.root)) : l10n.t('Patch');
+    const item = new TreeItem(name, TreeItemCollapsibleState.Expanded);
+    item.id = `patch ${state.root}`;
     item.contextValue = items.patch;
-    item.description = `${plural(functions.length, 'function')}, ${state.verdict === 'blocked' ? 'blocked' : 'can be applied'}`;
+    item.description = `${functionsText(functions.length)}, ${state.verdict === 'blocked' ? l10n.t('blocked') : l10n.t('can be applied')}`;
     item.iconPath =
       state.verdict === 'blocked' ? icon('circle-slash', 'list.errorForeground') : icon('zap', 'charts.green');
     return item;
@@ -136,7 +175,7 @@ class Tree implements TreeDataProvider<Node> {
     const item = new TreeItem(Uri.file(unit.file), TreeItemCollapsibleState.Expanded);
     item.id = `file ${unit.id}`;
     item.contextValue = items.file;
-    const words = [PHASE[unit.phase], unit.stale ? 'stale' : ''].filter((word) => word !== '');
+    const words = [PHASE[unit.phase], unit.stale ? l10n.t('stale') : ''].filter((word) => word !== '');
     if (words.length > 0) item.description = words.join(', ');
     if (unit.message) item.tooltip = unit.message;
     return item;
@@ -146,9 +185,11 @@ class Tree implements TreeDataProvider<Node> {
     const item = new TreeItem(each.name);
     item.id = `function ${each.unit} ${each.name}`;
     const size =
-      each.status === 'changed' ? `${each.baseInstructions} → ${each.nextInstructions} instructions` : each.status;
+      each.status === 'changed'
+        ? l10n.t('{0} → {1} instructions', each.baseInstructions, each.nextInstructions)
+        : each.status;
     const reviewed = this.#room.decisions.isReviewed(each);
-    item.description = `${size}${each.leftOut ? ', left out' : ''}`;
+    item.description = `${size}${each.leftOut ? `, ${l10n.t('left out')}` : ''}`;
     item.contextValue = each.leftOut ? items.functionLeftOut : items.function;
     item.iconPath = icon(
       each.status === 'new' ? 'diff-added' : each.status === 'removed' ? 'diff-removed' : 'diff-modified',
@@ -157,14 +198,14 @@ class Tree implements TreeDataProvider<Node> {
     if (!each.leftOut)
       item.checkboxState = {
         state: reviewed ? TreeItemCheckboxState.Checked : TreeItemCheckboxState.Unchecked,
-        tooltip: reviewed ? 'Reviewed' : 'Not reviewed',
+        tooltip: reviewed ? l10n.t('Reviewed') : l10n.t('Not reviewed'),
       };
     const tip = new MarkdownString();
-    tip.appendMarkdown(`\`${each.name}\` ${each.baseSize} → ${each.nextSize} bytes\n\n`);
+    tip.appendMarkdown(`${l10n.t('{0} {1} → {2} bytes', `\`${each.name}\``, each.baseSize, each.nextSize)}\n\n`);
     for (const reason of each.reasons) tip.appendMarkdown('- ').appendText(reason).appendMarkdown('\n');
     item.tooltip = tip;
     item.command = {
-      title: 'Review',
+      title: l10n.t('Review'),
       command: commands.reviewFunction,
       arguments: [{ unit: each.unit, name: each.name }],
     };
@@ -174,7 +215,7 @@ class Tree implements TreeDataProvider<Node> {
   #finding(finding: FindingItem, unit: string): TreeItem {
     const item = new TreeItem(`${finding.code}: ${finding.symbol}`);
     item.id = `finding ${unit} ${finding.code} ${finding.symbol} ${finding.place?.line ?? ''} ${finding.message}`;
-    item.description = finding.overridden ? `overridden: ${finding.overridden}` : finding.message;
+    item.description = finding.overridden ? l10n.t('overridden: {0}', finding.overridden) : finding.message;
     item.tooltip = finding.message;
     item.iconPath = finding.overridden ? icon('pass', 'disabledForeground') : SEVERITY_ICON[finding.severity];
     item.contextValue = finding.overridden
@@ -185,7 +226,7 @@ class Tree implements TreeDataProvider<Node> {
     if (finding.place) {
       const { uri, line, character } = finding.place;
       const selection = { start: { line, character }, end: { line, character } };
-      item.command = { title: 'Open', command: 'vscode.open', arguments: [Uri.parse(uri), { selection }] };
+      item.command = { title: l10n.t('Open'), command: 'vscode.open', arguments: [Uri.parse(uri), { selection }] };
     }
     return item;
   }
@@ -197,12 +238,12 @@ class Tree implements TreeDataProvider<Node> {
       target.patches.length > 0 ? TreeItemCollapsibleState.Expanded : TreeItemCollapsibleState.None,
     );
     // The view keeps an item collapsed that had no children: one with patches is another item.
-    item.id = `target ${target.name}${target.patches.length > 0 ? ' patched' : ''}`;
+    item.id = `target ${target.root} ${target.name}${target.patches.length > 0 ? ' patched' : ''}`;
     item.contextValue = applied.length > 0 ? items.targetPatched : items.target;
-    const where = target.pid === undefined ? '' : ` (process ${target.pid})`;
+    const where = target.pid === undefined ? '' : ` (${l10n.t('process {0}', target.pid)})`;
     item.description = target.alive
-      ? `${applied.length > 0 ? plural(applied.length, 'patch').replace('patchs', 'patches') : 'running'}${where}`
-      : (target.message ?? 'not running');
+      ? `${applied.length === 0 ? l10n.t('running') : applied.length === 1 ? l10n.t('1 patch') : l10n.t('{0} patches', applied.length)}${where}`
+      : (target.message ?? l10n.t('not running'));
     item.tooltip = target.message ?? item.description;
     item.iconPath = target.alive
       ? icon(applied.length > 0 ? 'vm-active' : 'vm-running', 'charts.green')
@@ -212,7 +253,7 @@ class Tree implements TreeDataProvider<Node> {
 
   #applied(target: TargetItem, patch: TargetItem['patches'][number]): TreeItem {
     const item = new TreeItem(patch.id);
-    item.id = `applied ${target.name} ${patch.id}`;
+    item.id = `applied ${target.root} ${target.name} ${patch.id}`;
     item.contextValue = items.applied;
     item.description = `${patch.state}: ${patch.functions.join(', ')}`;
     item.iconPath = icon(
@@ -234,9 +275,8 @@ export function activate(room: Room): void {
   });
   const refresh = (): void => {
     tree.refresh();
-    const blockers = blockersOf(server.state);
-    view.badge =
-      blockers.length > 0 ? { value: blockers.length, tooltip: plural(blockers.length, 'blocker') } : undefined;
+    const blockers = server.states.flatMap(blockersOf);
+    view.badge = blockers.length > 0 ? { value: blockers.length, tooltip: blockersText(blockers.length) } : undefined;
   };
   const ask = (): void => {
     if (view.visible && server.running) targets.refresh().catch(() => {});

@@ -1,4 +1,4 @@
-import { ProgressLocation, window } from 'vscode';
+import { l10n, ProgressLocation, window } from 'vscode';
 import { cancelBuild, type PatchState } from '../../server/src/protocol.ts';
 import type { Room } from './room.ts';
 
@@ -28,7 +28,7 @@ export function activate({ context, server }: Room): void {
             if (!now) return;
             const share = now.total > 0 ? (100 * now.done) / now.total : 0;
             progress.report({
-              message: `${now.title} (${now.done} of ${now.total})`,
+              message: l10n.t('{0} ({1} of {2})', now.title, now.done, now.total),
               increment: Math.max(0, share - told),
             });
             told = Math.max(told, share);

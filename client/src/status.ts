@@ -1,4 +1,4 @@
-import { MarkdownString, StatusBarAlignment, ThemeColor, window } from 'vscode';
+import { l10n, MarkdownString, StatusBarAlignment, ThemeColor, window } from 'vscode';
 import type { FindingItem, PatchState } from '../../server/src/protocol.ts';
 import { views } from './names.ts';
 import type { Room } from './room.ts';
@@ -8,7 +8,10 @@ interface Look {
   readonly color?: 'error' | 'warning';
 }
 
-const count = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
+export const blockersText = (number: number): string =>
+  number === 1 ? l10n.t('1 blocker') : l10n.t('{0} blockers', number);
+export const functionsText = (number: number): string =>
+  number === 1 ? l10n.t('1 function') : l10n.t('{0} functions', number);
 
 /** Blockers that stand, each once: units that share a header tell of the same one. */
 export function blockersOf(state: PatchState): readonly FindingItem[] {
@@ -28,12 +31,12 @@ function look(state: PatchState): Look {
     return { text: `$(sync~spin) Live Patch${progress ? ` ${progress.done}/${progress.total}` : ''}` };
   }
   if (failed.some((unit) => unit.phase === 'failed'))
-    return { text: '$(error) Live Patch: cannot build', color: 'error' };
-  if (failed.length > 0) return { text: '$(warning) Live Patch: does not compile', color: 'warning' };
+    return { text: `$(error) Live Patch: ${l10n.t('cannot build')}`, color: 'error' };
+  if (failed.length > 0) return { text: `$(warning) Live Patch: ${l10n.t('does not compile')}`, color: 'warning' };
   if (state.verdict === 'blocked')
-    return { text: `$(circle-slash) Live Patch: ${count(blockers.length, 'blocker')}`, color: 'error' };
-  if (functions.length > 0) return { text: `$(zap) Live Patch: ${count(functions.length, 'function')}` };
-  return { text: '$(check) Live Patch: same code' };
+    return { text: `$(circle-slash) Live Patch: ${blockersText(blockers.length)}`, color: 'error' };
+  if (functions.length > 0) return { text: `$(zap) Live Patch: ${functionsText(functions.length)}` };
+  return { text: `$(check) Live Patch: ${l10n.t('same code')}` };
 }
 
 function explain(state: PatchState): MarkdownString {
@@ -41,14 +44,16 @@ function explain(state: PatchState): MarkdownString {
   for (const unit of state.units) {
     for (const each of unit.functions) {
       const size =
-        each.status === 'changed' ? `${each.baseInstructions} → ${each.nextInstructions} instructions` : each.status;
-      text.appendMarkdown(`- \`${each.name}\` ${size}${each.leftOut ? ' (left out)' : ''}\n`);
+        each.status === 'changed'
+          ? l10n.t('{0} → {1} instructions', each.baseInstructions, each.nextInstructions)
+          : each.status;
+      text.appendMarkdown(`- \`${each.name}\` ${size}${each.leftOut ? ` (${l10n.t('left out')})` : ''}\n`);
     }
     if (unit.message && unit.phase === 'failed')
       text.appendMarkdown('- ').appendText(unit.message).appendMarkdown('\n');
   }
-  if (text.value === '') text.appendMarkdown('The edits so far change no machine code.\n');
-  text.appendMarkdown('\nClick for the Live Patch view.');
+  if (text.value === '') text.appendMarkdown(`${l10n.t('The edits so far change no machine code.')}\n`);
+  text.appendMarkdown(`\n${l10n.t('Click for the Live Patch view.')}`);
   return text;
 }
 

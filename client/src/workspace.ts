@@ -25,11 +25,11 @@ async function isConfigured(folder: Uri): Promise<boolean> {
   return false;
 }
 
-/** The first folder of the window that says how its files are compiled, or names a build folder. Nothing else is searched. */
-export async function configuredFolder(): Promise<WorkspaceFolder | undefined> {
-  for (const folder of workspace.workspaceFolders ?? [])
-    if (folder.uri.scheme === 'file' && (await isConfigured(folder.uri))) return folder;
-  return undefined;
+/** The folders of the window that say how their files are compiled, or name a build folder. Nothing else is searched. */
+export async function configuredFolders(): Promise<WorkspaceFolder[]> {
+  const local = (workspace.workspaceFolders ?? []).filter((folder) => folder.uri.scheme === 'file');
+  const configured = await Promise.all(local.map((folder) => isConfigured(folder.uri)));
+  return local.filter((_folder, index) => configured[index]);
 }
 
 /** A C source that the extension may work for. */

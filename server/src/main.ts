@@ -13,10 +13,11 @@ import { Actions } from './lsp/actions.ts';
 import { codeActions, resolveCodeAction } from './lsp/codeActions.ts';
 import { codeLenses } from './lsp/codeLens.ts';
 import { pathOf } from './lsp/documents.ts';
-import { functionAtPlace, hoverAt } from './lsp/hover.ts';
+import { functionAtPlace, functionPlaces, hoverAt } from './lsp/hover.ts';
 import { inlayHints } from './lsp/inlay.ts';
 import { Keeper } from './lsp/keeper.ts';
-import { asmDocument } from './lsp/textContent.ts';
+import { layoutDocument, typeAt } from './lsp/layoutContent.ts';
+import { asmDocument, asmHover } from './lsp/textContent.ts';
 import * as protocol from './protocol.ts';
 
 /**
@@ -94,7 +95,11 @@ connection.languages.inlayHint.on(({ textDocument, range }) => {
 });
 
 onRequest(protocol.getState, () => keeper.state());
-onRequest(protocol.asmText, ({ unit, name, side }) => asmDocument(model, unit, name, side));
+onRequest(protocol.asmText, (subject) => asmDocument(model, subject));
+onRequest(protocol.asmHover, (subject) => asmHover(model, subject, subject.line));
+onRequest(protocol.layoutText, (subject) => layoutDocument(model, subject));
+onRequest(protocol.typeAt, ({ uri, line, character }) => typeAt(model, uri, { line, character }));
+onRequest(protocol.functionPlaces, ({ names }) => functionPlaces(model, names));
 onRequest(protocol.functionAt, ({ uri, line, character }) => functionAtPlace(model, uri, { line, character }));
 onRequest(protocol.checkNow, () => keeper.checkNow());
 onRequest(protocol.cancelBuild, () => keeper.cancel());

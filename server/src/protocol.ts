@@ -111,26 +111,66 @@ export const log = define<{ readonly level: 'trace' | 'info' | 'warn' | 'error';
   'livepatch/log',
 );
 export const getState = define<Record<string, never>, PatchState>('livepatch/getState');
+/** The code of a function: of the baseline, of the patch that was built last, or of the text as it is now. */
+export type AsmSide = 'base' | 'built' | 'next';
+/** One side of a comparison of a function's code with itself at another time. */
+export interface AsmSubject {
+  readonly unit: string;
+  readonly name: string;
+  readonly side: AsmSide;
+  /** The side that it is shown beside. */
+  readonly against: AsmSide;
+}
 /** Assembly listing of one side of a function; empty text where the side has none. */
-export const asmText = define<
-  { readonly unit: string; readonly name: string; readonly side: 'base' | 'next' },
-  AsmDocument
->('livepatch/asmText');
+export const asmText = define<AsmSubject, AsmDocument>('livepatch/asmText');
+/** Markdown for the hover on a line (from 0) of a listing; null where there is none. */
+export const asmHover = define<AsmSubject & { readonly line: number }, string | null>('livepatch/asmHover');
+
+/**
+ * What an instruction's row is beside the other side: `registers` and `moved` are differences that the compiler made on its own, on
+ * lines that nobody edited.
+ */
+export type AsmRowKind = 'same' | 'changed' | 'only' | 'registers' | 'moved';
 
 /** A listing and what stands behind each of its lines. */
 export interface AsmDocument {
   readonly text: string;
-  /** `name: 41 → 44 instructions, 160 → 176 bytes`. */
+  /** `name: 41 → 44 instructions, 160 → 176 bytes · gcc 12.2.0 -O2`. */
   readonly title: string;
-  /** One entry a line of `text`: markdown for its hover and the source place, where there are such. */
-  readonly lines: readonly { readonly hover?: string; readonly place?: Place }[];
+  /** Source places that lines belong to, in the text as it is now. */
+  readonly places: readonly Place[];
+  /** One entry a line of `text`: index into `places`, and for instructions what they are beside the other side. */
+  readonly lines: readonly { readonly place?: number; readonly kind?: AsmRowKind }[];
 }
+
+/** One side of a changed type's layout; `type` is its C spelling, e.g. `struct foo`. */
+export interface LayoutSubject {
+  readonly unit: string;
+  readonly type: string;
+  readonly side: 'base' | 'next';
+}
+export interface LayoutDocument {
+  readonly text: string;
+  /** `struct foo: 32 → 40 bytes`. */
+  readonly title: string;
+}
+export const layoutText = define<LayoutSubject, LayoutDocument>('livepatch/layoutText');
+/** The changed type that is named or defined at a place of a source. */
+export const typeAt = define<
+  { readonly uri: string; readonly line: number; readonly character: number },
+  { readonly unit: string; readonly type: string } | null
+>('livepatch/typeAt');
 
 /** The function whose code covers, or whose definition is at, a place of a source. */
 export const functionAt = define<
   { readonly uri: string; readonly line: number; readonly character: number },
   { readonly unit: string; readonly name: string } | null
 >('livepatch/functionAt');
+
+/** Where functions are defined now, by name, of those that the session knows. */
+export const functionPlaces = define<{ readonly names: readonly string[] }, Readonly<Record<string, Place>>>(
+  'livepatch/functionPlaces',
+);
 
 /** What the person who writes the patch decided; kept by the client, so that a restarted server loses nothing. */
 export interface Choices {
@@ -185,6 +225,8 @@ export interface ServerOptions {
 export const clientCommands = {
   /** `{unit, name}` */
   review: 'livepatch.reviewFunction',
+  /** `{unit, type}` */
+  compareLayout: 'livepatch.compareLayout',
   build: 'livepatch.buildPatch',
   /** `{name}` */
   leaveOut: 'livepatch.leaveOut',

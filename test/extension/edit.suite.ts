@@ -145,7 +145,7 @@ describe('an edit of a function', () => {
     });
     const { original, modified } = tab.input as vscode.TabInputTextDiff;
     assert.equal(original.scheme, 'livepatch-asm');
-    assert.match(tab.label, /^quote_line: \d+ → \d+ instructions, \d+ → \d+ bytes$/);
+    assert.match(tab.label, /^quote_line: \d+ → \d+ instructions, \d+ → \d+ bytes\b/);
     const [before, after] = await Promise.all(
       [original, modified].map((uri) => vscode.workspace.openTextDocument(uri)),
     );

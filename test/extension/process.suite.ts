@@ -85,9 +85,19 @@ describe('the running program', () => {
       if (!isShown) await window.click('.activitybar .action-item a[aria-label*="Live Patch"]');
       await window.text('.monaco-list-row', /quote_line/);
       await window.text('.monaco-list-row', /ticker.*process/);
-      await window.click(
-        '.monaco-list-row .monaco-custom-toggle, .monaco-list-row .custom-view-tree-node-item-checkbox',
-      );
+      // The view may be drawn anew at the moment of the click.
+      await until('one function is ticked', async () => {
+        const ticked = () =>
+          window.evaluate<boolean>(
+            'document.querySelector(\'.monaco-list-row .monaco-custom-toggle.checked, .monaco-list-row [aria-checked="true"]\') !== null',
+          );
+        if (await ticked()) return true;
+        await window.click(
+          '.monaco-list-row .monaco-custom-toggle, .monaco-list-row .custom-view-tree-node-item-checkbox',
+        );
+        await new Promise((resolve) => setTimeout(resolve, 700));
+        return ticked();
+      });
       await window.click('.codelens-decoration a', 'Build patch');
       await showNotifications();
       await window.text('.notifications-center', /The patch is built/);
@@ -110,6 +120,7 @@ describe('the running program', () => {
       assert.equal((await target())?.pid, Number(process.env.LPA_TICKER_PID));
       assert.equal((await target())?.patches.filter((each) => each.state === 'applied').length, 1);
       await window.text('.monaco-list-row', /applied: .*quote_line/);
+      await window.text('.codelens-decoration', /ticker runs the code of patch/);
       await window.shot('patched');
       await window.click('.notifications-center .monaco-button', 'Revert');
       await showNotifications();

@@ -74,12 +74,13 @@ const HOST_TROUBLE =
 
 async function main() {
   const { ensureHost, findBrowser, startServer } = await import('../../scripts/editor-host.mjs');
-  const host = ensureHost();
+  const { playwright } = ensureHost();
+  const host = ensureHost(console.error, process.env.LPA_SHIM_EDITION || 'newest');
   const options = parse(process.argv.slice(2));
   const browser = findBrowser();
   if (!browser)
     throw new Error('No Chromium on the PATH (Debian: apt-get install chromium); LPA_BROWSER names another.');
-  const { chromium } = require(host.playwright);
+  const { chromium } = require(playwright);
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'code-shim-'));
   const own = (name) => {
     const folder = path.join(scratch, name);
@@ -116,7 +117,7 @@ async function main() {
   const openWindow = async ({ file }) => {
     const page = await context.newPage();
     pages.push(page);
-    await page.goto(addressOf(file));
+    await page.goto(addressOf(file), { waitUntil: 'commit', timeout: 120_000 });
     return pages.length - 1;
   };
   const end = async (code) => {
@@ -201,7 +202,7 @@ async function main() {
     };
     addressOf = (file) => address([...development, ...(file ? [['openFile', remote(file)]] : []), ...quiet]);
     const tests = options.tests ? [['extensionTestsPath', remote(require.resolve(path.resolve(options.tests)))]] : [];
-    await page.goto(address([...development, ...tests, ...quiet]));
+    await page.goto(address([...development, ...tests, ...quiet]), { waitUntil: 'commit', timeout: 120_000 });
   } catch (error) {
     console.error('code-shim:', error);
     await end(1);

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { asm, commands, contexts, items, section, settings, views, walkthrough } from '../../client/src/names.ts';
+import {
+  asm,
+  colors,
+  commands,
+  contexts,
+  items,
+  section,
+  settings,
+  views,
+  walkthrough,
+} from '../../client/src/names.ts';
 import { clientCommands } from '../../server/src/protocol.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -54,6 +64,11 @@ describe('names of the extension against package.json', () => {
       }
   });
 
+  it('has each colour once in both', () => {
+    const declared = contributes.colors.map((each: { id: string }) => each.id);
+    assert.deepEqual(sorted(declared), sorted(Object.values(colors)));
+  });
+
   it('has views, language and walkthrough under their names', () => {
     assert.equal(contributes.viewsContainers.activitybar[0].id, views.container);
     assert.equal(contributes.views[views.container][0].id, views.patch);
@@ -85,13 +100,7 @@ describe('names of the extension against package.json', () => {
       if (name === 'names.ts') continue;
       const text = readFileSync(join(root, 'client', 'src', name), 'utf8');
       const literals = [...text.matchAll(/'(livepatch\.[a-zA-Z.]+)'/g)].map(([, literal]) => literal!);
-      const allowed = new Set([
-        'livepatch.json',
-        'livepatch.status',
-        'livepatch.decisions',
-        'livepatch.changedLine',
-        'livepatch.reachedLine',
-      ]);
+      const allowed = new Set(['livepatch.json', 'livepatch.status', 'livepatch.decisions']);
       for (const literal of literals) assert.ok(allowed.has(literal), `${literal} in ${name}`);
     }
   });

@@ -130,6 +130,7 @@ export class Actions {
     const file = join(folder, `${outcome.id}.lpp`);
     await keepOutOfGit(folder);
     await writeFile(file, outcome.bytes);
+    this.#keeper.model.keepBuilt();
     const functions = outcome.manifest.replaces.map((each) => each.name);
     return {
       ok: true,

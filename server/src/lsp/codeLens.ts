@@ -23,5 +23,30 @@ export function codeLenses(model: Model, path: string): CodeLens[] {
         lenses.push({ range, command: { title: 'Build patch', command: clientCommands.build } });
     }
   }
+  return [...lenses, ...typeLenses(model, path)];
+}
+
+/** `layout changed: 32 → 40 bytes · Compare layouts` above each changed type, once for all units. */
+function typeLenses(model: Model, path: string): CodeLens[] {
+  const seen = new Set<string>();
+  const lenses: CodeLens[] = [];
+  for (const state of model.unitsWith(path)) {
+    for (const type of state.result?.diff.types ?? []) {
+      const label = type.label ?? type.name;
+      if (!type.at || type.status !== 'changed' || type.kind === 'base' || seen.has(label)) continue;
+      if (!model.documents.same(type.at.file, path)) continue;
+      seen.add(label);
+      const sizes =
+        type.baseSize === type.nextSize ? `${type.nextSize} bytes` : `${type.baseSize} → ${type.nextSize} bytes`;
+      lenses.push({
+        range: model.range(state, type.at, type.name),
+        command: {
+          title: `${type.kind === 'enum' ? 'values' : 'layout'} changed: ${sizes} · Compare`,
+          command: clientCommands.compareLayout,
+          arguments: [{ unit: state.unit.id, type: label }],
+        },
+      });
+    }
+  }
   return lenses;
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { canonical } from '../shell/commandIndex.ts';
 
@@ -33,6 +33,8 @@ interface OpenDocument {
 
 /** More edits than anybody makes between two builds; older ones are forgotten. */
 const MAX_EDITS = 2000;
+/** Files that are not open whose lines are kept. */
+const MAX_ON_DISK = 64;
 
 /** The one change of lines that leads from `before` to `after`: what lies between their common start and end. */
 function lineEdit(before: readonly string[], after: readonly string[], at: number): LineEdit | undefined {
@@ -56,6 +58,7 @@ export class Documents {
   readonly #open = new Map<string, OpenDocument>();
   /** Paths of open documents by their canonical path. */
   readonly #spellings = new Map<string, string>();
+  readonly #onDisk = new Map<string, { readonly key: string; readonly lines: readonly string[] }>();
   #clock = 0;
 
   /** Takes the text of a document that was opened or changed. Returns false where the text is the same. */
@@ -119,10 +122,23 @@ export class Documents {
     return this.#open.get(path)?.text ?? fileText(path);
   }
 
+  /** Lines of a file that is not open, kept while the file is the same: listings ask for thousands of them. */
+  #linesOnDisk(path: string): readonly string[] {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (!stat) return [];
+    const key = `${stat.mtimeMs} ${stat.size}`;
+    const known = this.#onDisk.get(path);
+    if (known?.key === key) return known.lines;
+    const lines = fileText(path)?.split('\n') ?? [];
+    if (this.#onDisk.size >= MAX_ON_DISK) this.#onDisk.clear();
+    this.#onDisk.set(path, { key, lines });
+    return lines;
+  }
+
   /** A line's text, from 0. */
   line(path: string, line: number): string {
     const known = this.#open.get(path);
-    return (known ? known.lines[line] : this.text(path)?.split('\n')[line])?.replace(/\r$/, '') ?? '';
+    return (known?.lines ?? this.#linesOnDisk(path))[line]?.replace(/\r$/, '') ?? '';
   }
 
   /** Where a line (from 0) of the build of `then` stands now. A line that has been replaced stands where its place is. */

@@ -1,6 +1,7 @@
 import type { Hover, Position } from 'vscode-languageserver/node';
 import type { FunctionChange, TypeChange } from '../core/diff/types.ts';
 import { hoverFunction, hoverLine, hoverMember, hoverType } from '../core/render/hover.ts';
+import type { Place } from '../protocol.ts';
 import type { UnitState } from '../shell/types.ts';
 import { pathOf } from './documents.ts';
 import { identifierAt, type Model, plainName } from './model.ts';
@@ -115,4 +116,18 @@ function isWithin(model: Model, result: Result, change: FunctionChange, path: st
   if (!change.at || line < change.at.line || !model.documents.same(change.at.file, path)) return false;
   const known = result.pair.next.dwarf.functions.find((each) => each.name === plainName(change.name));
   return known?.endLine !== undefined && line <= known.endLine;
+}
+
+/** Where functions of the given names are defined now, of those in units that have been compared. */
+export function functionPlaces(model: Model, names: readonly string[]): Record<string, Place> {
+  const places: Record<string, Place> = {};
+  const wanted = new Map(names.map((name) => [plainName(name), name]));
+  for (const state of model.units) {
+    for (const known of state.result?.pair.next.dwarf.functions ?? []) {
+      const name = wanted.get(known.name);
+      const place = name !== undefined && known.decl && model.place(state, known.decl, known.name);
+      if (place && name !== undefined) places[name] ??= place;
+    }
+  }
+  return places;
 }

@@ -6,7 +6,7 @@ import { alignRows } from '../core/diff/rows.ts';
 import type { AlignedRow, FunctionChange, SourceHunk } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
 import type { Finding } from '../core/findings/types.ts';
-import type { Choices, Place, ServerSettings } from '../protocol.ts';
+import type { AsmSide, Choices, Place, ServerSettings } from '../protocol.ts';
 import type { SessionApi } from '../session-types.ts';
 import { canonical } from '../shell/commandIndex.ts';
 import type { UnitState } from '../shell/types.ts';
@@ -39,6 +39,7 @@ export class Model {
   docs = '';
   readonly documents: Documents;
   readonly #listings = new WeakMap<FunctionChange, Listing>();
+  readonly #built = new Map<string, readonly AsmRow[]>();
   readonly #fingerprints = new WeakMap<FunctionChange, string>();
   /** `unit id\ngeneration` → what the build held. */
   readonly #moments = new Map<string, Moment>();
@@ -131,6 +132,26 @@ export class Model {
 
   overrideOf(finding: Finding): string | undefined {
     return this.choices.overrides[overrideKey(finding)];
+  }
+
+  /** Keeps the code of all changed functions as what a patch that was just built holds. */
+  keepBuilt(): void {
+    this.#built.clear();
+    for (const { unit, result } of this.units)
+      for (const change of result?.diff.functions ?? [])
+        if (result) this.#built.set(`${unit.id}\n${change.name}`, this.listing(result, change).next);
+  }
+
+  /** True where a patch was built since the session began. */
+  get hasBuilt(): boolean {
+    return this.#built.size > 0;
+  }
+
+  /** Rows of a function as the patch that was built last has them; of the baseline where it has none. */
+  rowsOf(unit: string, result: Result, change: FunctionChange, side: AsmSide): readonly AsmRow[] {
+    const { base, next } = this.listing(result, change);
+    if (side === 'built') return this.#built.get(`${unit}\n${change.name}`) ?? base;
+    return side === 'base' ? base : next;
   }
 
   listing(result: Result, change: FunctionChange): Listing {

@@ -1,0 +1,102 @@
+import { OverviewRulerLane, Range, type TextEditor, TextEditorRevealType, ThemeColor, window, workspace } from 'vscode';
+import { keyOf, type Listings } from './listings.ts';
+import { asm, colors } from './names.ts';
+import type { Room } from './room.ts';
+
+/** Source lines of a selection beyond which it is no pointing at something, but the whole file. */
+const MAX_LINES = 500;
+
+const lineRange = (line: number): Range => new Range(line, 0, line, 0);
+
+/**
+ * Marks on listings and sources: rows that differ only by the compiler's own doing are dimmed (they say so in words, too), and what is
+ * selected in a source lights up in the listings that are open, and the other way.
+ */
+export function activate({ context }: Room, listings: Listings): void {
+  const dimmed = window.createTextEditorDecorationType({ opacity: '0.55' });
+  const lit = window.createTextEditorDecorationType({
+    isWholeLine: true,
+    backgroundColor: new ThemeColor(colors.linkedLine),
+    borderStyle: 'solid',
+    borderWidth: '0 0 0 3px',
+    borderColor: new ThemeColor(colors.linkedLineBorder),
+    overviewRulerColor: new ThemeColor(colors.linkedLineBorder),
+    overviewRulerLane: OverviewRulerLane.Center,
+  });
+
+  const dim = (editor: TextEditor): void => {
+    const ranges = listings.kindsOf(editor.document).flatMap((kind, line) => {
+      if ((kind !== 'registers' && kind !== 'moved') || line >= editor.document.lineCount) return [];
+      return [editor.document.lineAt(line).range];
+    });
+    editor.setDecorations(dimmed, ranges);
+  };
+  const isListing = (editor: TextEditor): boolean => editor.document.uri.scheme === asm.scheme;
+  const dimAll = (): void => window.visibleTextEditors.filter(isListing).forEach(dim);
+
+  /** Source lines that a selection means: of a source itself, or those that the selected rows of a listing come from. */
+  const pointedAt = (editor: TextEditor): Map<string, Set<number>> => {
+    const lines = new Map<string, Set<number>>();
+    const add = (uri: string, line: number): void => {
+      const list = lines.get(uri) ?? new Set();
+      lines.set(uri, list.add(line));
+    };
+    for (const { start, end } of editor.selections) {
+      if (end.line - start.line > MAX_LINES) continue;
+      for (let line = start.line; line <= end.line; line++) {
+        if (!isListing(editor)) add(editor.document.uri.toString(), line);
+        else {
+          const place = listings.placeOf(editor.document, line);
+          if (place) add(keyOf(place.uri), place.line);
+        }
+      }
+    }
+    return lines;
+  };
+
+  const light = (from: TextEditor): void => {
+    const shown = window.visibleTextEditors;
+    if (!shown.some(isListing)) {
+      for (const editor of shown) editor.setDecorations(lit, []);
+      return;
+    }
+    const lines = pointedAt(from);
+    for (const editor of shown) {
+      if (!isListing(editor)) {
+        const own = editor === from ? [] : [...(lines.get(editor.document.uri.toString()) ?? [])];
+        editor.setDecorations(lit, own.map(lineRange));
+        continue;
+      }
+      const rows = [...lines].flatMap(([uri, set]) =>
+        [...set].flatMap((line) => listings.linesOf(editor.document.uri, uri, line, line)),
+      );
+      editor.setDecorations(lit, rows.map(lineRange));
+      const first = rows.length > 0 ? Math.min(...rows) : undefined;
+      if (first !== undefined && !isListing(from) && editor.viewColumn !== from.viewColumn)
+        editor.revealRange(lineRange(first), TextEditorRevealType.InCenterIfOutsideViewport);
+    }
+  };
+
+  context.subscriptions.push(
+    dimmed,
+    lit,
+    listings.onDidRead((uri) => {
+      // The text arrives a moment after what stands behind it.
+      const again = workspace.onDidChangeTextDocument(({ document }) => {
+        if (document.uri.toString() === uri.toString()) dimAll();
+        again.dispose();
+      });
+      setTimeout(() => again.dispose(), 2000);
+    }),
+    window.onDidChangeVisibleTextEditors(() => {
+      dimAll();
+      if (window.activeTextEditor) light(window.activeTextEditor);
+    }),
+    window.onDidChangeActiveTextEditor((editor) => {
+      if (editor && (isListing(editor) || editor.document.uri.scheme === 'file')) light(editor);
+    }),
+    window.onDidChangeTextEditorSelection(({ textEditor }) => {
+      if (isListing(textEditor) || textEditor.document.uri.scheme === 'file') light(textEditor);
+    }),
+  );
+}
