@@ -114,7 +114,7 @@ try {
   const at = Number(patch.functions[0]!.oldAddress) + payload.manifest.replaces[0]!.jumpAt;
   check(await target.revert(undefined));
   // A script does not look at the stacks: it writes what is there already, or a thread would fall into the middle of the jump.
-  const original = Buffer.from(await originalBytes(running.pid, at)).toString('hex');
+  const written = async (): Promise<string> => Buffer.from(await bytesNow(running.pid, at)).toString('hex');
   // Windows of one length, in turns: what else the machine does hits all three alike.
   const quiet: number[] = [];
   const own: number[] = [];
@@ -132,7 +132,8 @@ try {
   for (let i = 0; i < turns; i++) {
     await turn(quiet, () => {});
     await turn(own, () => switchOnce(i % 2 === 0));
-    await turn(withGdb, () => gdb(running.pid, `0x${at.toString(16)}`, original));
+    const now = await written();
+    await turn(withGdb, () => gdb(running.pid, `0x${at.toString(16)}`, now));
     if ((i + 1) % 10 === 0) console.log(`turn ${i + 1} of ${turns}`);
   }
   const stop = figures(stops);
@@ -173,7 +174,7 @@ try {
   program.dispose();
 }
 
-async function originalBytes(pid: number, address: number): Promise<Uint8Array> {
+async function bytesNow(pid: number, address: number): Promise<Uint8Array> {
   const { Helper } = await import('../server/src/targets/helper.ts');
   const helper = await Helper.open(pid);
   try {
