@@ -46,15 +46,15 @@ function build(quiet) {
 
 /**
  * The README with its pictures inside: the page of an installed extension shows none that are beside it, and there is no address yet
- * from which they could be fetched. Returns the path of the file.
+ * from which they could be fetched. Returns the path of the file, relative to the repository.
  */
 function readmeWithPictures() {
   const text = readFileSync(join(repository, 'README.md'), 'utf8').replace(
     /\]\((media\/[\w-]+\.png)\)/g,
     (_all, name) => `](data:image/png;base64,${readFileSync(join(repository, name)).toString('base64')})`,
   );
-  const path = join(repository, 'dist', 'README.md');
-  writeFileSync(path, text);
+  const path = join('dist', 'README.md');
+  writeFileSync(join(repository, path), text);
   return path;
 }
 
