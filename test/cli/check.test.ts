@@ -205,3 +205,23 @@ describe('a build with link-time optimisation', () => {
     }
   });
 });
+
+describe('one source that is compiled for two programs', () => {
+  it('is told apart by its objects', async () => {
+    const project = new Project({ 'x.c': 'int f(int x) { return x * MANY; }\n', '.gitignore': '*.json\n' });
+    try {
+      project.commands(
+        ['3', '5'].map((many) => ({
+          file: 'x.c',
+          arguments: ['gcc', '-O2', `-DMANY=${many}`, '-c', 'x.c', '-o', `x${many}.o`],
+        })),
+      );
+      project.commit();
+      project.edit('x.c', 'x *', '1 + x *');
+      const { out } = await cli(['check'], { cwd: project.root });
+      assert.deepEqual(out.match(/^x\.c.*$/gm)?.sort(), ['x.c → x3.o', 'x.c → x5.o']);
+    } finally {
+      project.remove();
+    }
+  });
+});

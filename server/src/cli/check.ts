@@ -57,7 +57,7 @@ export function printTree(workspace: Workspace, tree: TreeResult, context: CliCo
   } else lines.push(paint.red(paint.bold('Not known: a unit could not be compared.')));
   const told = new Set<string>();
   for (const unit of changed) {
-    lines.push('', paint.bold(printable(shortPath(unit.unit.command.file, context.cwd))));
+    lines.push('', paint.bold(printable(unitTitle(unit, tree.units, context.cwd))));
     if (unit.result)
       lines.push(
         ...diffLines(unit.result.diff, paint),
@@ -77,6 +77,13 @@ export function printTree(workspace: Workspace, tree: TreeResult, context: CliCo
     );
   if (tree.files.length === 0) lines.push(paint.dim(`No file differs from the baseline (${baselineText(workspace)}).`));
   context.out(`${lines.join('\n')}\n`);
+}
+
+/** The source of a unit; with the object, where one source is compiled more than once. */
+function unitTitle({ unit }: UnitState, all: readonly UnitState[], cwd: string): string {
+  const file = shortPath(unit.command.file, cwd);
+  const twins = all.filter((other) => other.unit.command.file === unit.command.file);
+  return twins.length > 1 && unit.command.output ? `${file} → ${shortPath(unit.command.output, cwd)}` : file;
 }
 
 function baselineText(workspace: Workspace): string {
