@@ -86,8 +86,8 @@ const stages = [
   },
   {
     name: 'real',
-    what: "Redis: two of Debian's security fixes in a running server",
-    seconds: 720,
+    what: "Redis and HAProxy: Debian's security fixes and everyday edits in running servers",
+    seconds: 960,
     lacks: lacksSources,
     run: tests(['test/real'], { parallel: 1 }),
   },
