@@ -125,6 +125,7 @@ struct injection {
   uint64_t frame;  /* stack pointer for injected code */
   uint64_t mask;   /* signal mask of the thread */
   uint64_t started; /* when the thread was asked to stop */
+  bool only_thread; /* of its process */
 };
 
 /* Picks a thread, stops it and prepares it. 0 or a stable word for what went wrong. */
@@ -134,7 +135,7 @@ bool inject_syscall(struct injection *injection, long number, const uint64_t arg
 /* Calls a function without arguments. What a resolver may do is left to it: reading memory, system calls. */
 bool inject_call(struct injection *injection, uint64_t function, uint64_t *result);
 void inject_end(struct injection *injection);
-/* The longest time that an injection has kept a thread stopped since this was asked last, nanoseconds. */
+/* The longest time that an injection has kept a process of one thread stopped since this was asked last, nanoseconds. */
 uint64_t inject_longest(void);
 
 /* ---- stacks.c: is a thread in one of the ranges? ---- */
