@@ -14,6 +14,9 @@ import { processesOf } from './targets/procfs.ts';
 import type { Target } from './targets/types.ts';
 import { buildForXen, xenEntry, xenTargetOf } from './targets/xen-config.ts';
 
+/** What the person who builds named is not there, or not what it has to be. */
+export class CannotBuild extends Error {}
+
 /** Choices of the person who builds; everything has a default. */
 export interface BuildPatchOptions {
   /** Functions to leave out. */
@@ -29,6 +32,8 @@ export interface BuildPatchOptions {
   readonly output?: string;
   /** Process that the patch is for: of several linked files that hold the code, those that it runs are patched. */
   readonly pid?: number;
+  /** Linked files to patch: units of other files are left aside. */
+  readonly binaries?: readonly string[];
   /** Time of building, for tests. */
   readonly now?: Date;
 }
@@ -94,7 +99,7 @@ export async function buildPatch(
     created: now.toISOString(),
   };
   const xen = xenEntry(config);
-  const linked = xen ? undefined : await modulesFor(config);
+  const linked = xen ? undefined : await modulesFor(config, options.binaries);
   const patched = options.pid === undefined ? linked?.patched : await buildIdsOf(options.pid);
   const outcome = xen
     ? await buildForXen(units, xen, config, plan)
@@ -138,10 +143,13 @@ const known = new Map<string, { readonly stamp: string; readonly module: LinkedM
 
 /**
  * Linked files that units may be part of: those that the configuration names, else all in the build folder and in the
- * workspace. Where targets say which executables run, `patched` has their build ids and those of the libraries: what belongs to other
+ * workspace. With `chosen`, `patched` has the build ids of these. Where targets say which executables run, `patched` has their build ids and those of the libraries: what belongs to other
  * executables is no part of a patch.
  */
-async function modulesFor(config: Config): Promise<{ modules: LinkedModule[]; patched?: string[] }> {
+async function modulesFor(
+  config: Config,
+  chosen: readonly string[] = [],
+): Promise<{ modules: LinkedModule[]; patched?: string[] }> {
   const paths =
     config.binaries.length > 0
       ? config.binaries
@@ -150,6 +158,15 @@ async function modulesFor(config: Config): Promise<{ modules: LinkedModule[]; pa
   for (const path of paths) {
     const module = await readModule(path);
     if (module) modules.push(module);
+  }
+  if (chosen.length > 0) {
+    const patched: LinkedModule[] = [];
+    for (const path of chosen) {
+      const module = await readModule(path);
+      if (!module) throw new CannotBuild(`${path} is no program or library that can be patched.`);
+      patched.push(module);
+    }
+    return { modules: [...modules, ...patched], patched: patched.map(({ elf }) => elf.buildId ?? '') };
   }
   const wanted = new Set<string>();
   for (const target of config.targets) {
@@ -178,12 +195,12 @@ async function executableOf(target: TargetConfig): Promise<string | undefined> {
 
 /**
  * Build ids of the files that a process has mapped, itself and its libraries.
- * @throws Error where there is no such process, or it may not be looked at
+ * @throws CannotBuild where there is no such process, or it may not be looked at
  */
 async function buildIdsOf(pid: number): Promise<string[]> {
   const maps = await readFile(`/proc/${pid}/maps`, 'utf8').catch((error: NodeJS.ErrnoException) => {
     const why = error.code === 'ENOENT' ? 'there is no such process' : error.message;
-    throw new Error(`Process ${pid} cannot be looked at: ${why}.`);
+    throw new CannotBuild(`Process ${pid} cannot be looked at: ${why}.`);
   });
   const ranges = maps.split('\n').flatMap((line) => {
     const match = /^([0-9a-f]+-[0-9a-f]+) \S+ 0+ \S+ [1-9]\d* +(\/.*)$/.exec(line);

@@ -88,7 +88,16 @@ describe('build, apply, status, revert', () => {
     workspace.edit('src/quote.c', ') * 10000', ') * 20000');
     assert.equal((await livepatch('build', '-o', second!, '--pid', pid)).status, 0);
     const other = await livepatch('build', '-o', second!, '--pid', String(process.pid));
-    assert.notEqual(other.status, 0, 'this process does not run the program');
+    assert.match(other.err, /left out\s+\(it is part of\s+\S+ticker,\s+which/, 'another program runs');
+    for (const [options, why] of [
+      [['--pid', '999999999'], /999999999.*no such process/],
+      [['--binary', 'Makefile'], /Makefile is no program or library/],
+    ] as const) {
+      const refused = await livepatch('build', '-o', second!, ...options);
+      assert.equal(refused.status, 2);
+      assert.match(refused.err, why);
+      assert.doesNotMatch(refused.err, /unexpected/);
+    }
     for (const file of [first!, second!]) {
       const applied = await livepatch('apply', file, '--pid', pid);
       assert.equal(applied.status, 0, applied.err);

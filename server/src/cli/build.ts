@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { buildPatch } from '../patch.ts';
+import { buildPatch, CannotBuild } from '../patch.ts';
 import { treeOptions } from './check.ts';
 import { CannotError, type Command, exitStatus, flag, list, text, UsageError } from './command.ts';
 import { findingLines, shortPath } from './describe.ts';
@@ -101,14 +101,16 @@ export const command: Command = {
       if (tree.units.length === 0)
         throw new CannotError('Nothing to patch: no file that differs from the baseline has a compile command.');
       const binaries = list(values, 'binary').map((path) => resolve(context.cwd, path));
-      const config = binaries.length > 0 ? { ...workspace.config, binaries } : workspace.config;
-      const outcome = await buildPatch(tree.units, config, {
+      const outcome = await buildPatch(tree.units, workspace.config, {
+        ...(binaries.length > 0 ? { binaries } : {}),
         ...(pid === undefined ? {} : { pid: Number(pid) }),
         leaveOut: list(values, 'leave-out'),
         keepLineOnly: flag(values, 'keep-line-only'),
         overrides,
         description: text(values, 'message') ?? '',
         ...(id === undefined ? {} : { id }),
+      }).catch((error) => {
+        throw error instanceof CannotBuild ? new CannotError(error.message) : error;
       });
       const json = flag(values, 'json');
       if (outcome.kind === 'refused') {
