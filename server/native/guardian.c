@@ -92,7 +92,6 @@ bool guardian_start(struct plan *plan) {
   char byte;
   while (read(ends[0], &byte, 1) > 0) {
   }
-  lower_all(&plan->raised);
   if (plan->phase == PHASE_ANNOUNCED || plan->phase == PHASE_WRITING) repair(plan);
   if (plan->phase == PHASE_WRITTEN) {
     struct process process;

@@ -74,15 +74,7 @@ struct thread {
   struct user_regs_struct regs;
 };
 
-/* Threads whose scheduling class was raised for the stop; shared with the guardian, which gives it back if we cannot. */
-#define RAISED_MAX 4096
-struct raised {
-  volatile uint32_t count;
-  volatile pid_t tids[RAISED_MAX];
-};
-
 struct stop {
-  struct raised *raised; /* NULL: leave the classes alone */
   const struct process *process;
   struct thread *threads;
   size_t count, capacity;
@@ -94,10 +86,6 @@ uint64_t now_ns(void);
 /* Puts this program before the threads that it stops, where it may. */
 void raise_self(void);
 void lower_self(void);
-/* Gives raised threads their class back. */
-void lower_all(struct raised *raised);
-/* The same for a process whose helper and guardian were both killed: by what `stop_seize` sets. */
-void lower_forgotten(const struct process *process);
 /* Attaches to every thread without stopping any. */
 enum stop_result stop_seize(struct stop *stop, const struct process *process);
 /* Interrupts every seized thread that runs and waits until all are stopped, also those that appear meanwhile. */
@@ -187,7 +175,6 @@ struct plan {
   uint32_t poke_count, journal_count, poke_capacity, journal_capacity;
   struct poke *pokes;
   struct journal *journals;
-  struct raised raised;
 };
 
 /* Forks the guardian; it repairs what a helper that was killed left half done. */
@@ -199,7 +186,7 @@ struct switch_request {
   struct plan *plan;
   struct range *ranges;
   size_t range_count, range_capacity;
-  bool raise; /* put the threads before other programs for the time of the stop, where that is allowed */
+  bool raise; /* put this program before others for the time of the stop, where that is allowed */
   unsigned tries;
   uint64_t first_wait_ns, last_wait_ns, limit_ns;
   uint64_t budget_ns; /* how long one try may keep threads stopped */

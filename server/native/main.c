@@ -304,9 +304,6 @@ static void run(char *line) {
     do_map(rest);
   } else if (!strcmp(name, "unmap")) {
     do_unmap(rest);
-  } else if (!strcmp(name, "lower")) {
-    lower_forgotten(&process);
-    good();
   } else if (!strcmp(name, "call")) {
     do_call(rest);
   } else if (!strcmp(name, "range")) {

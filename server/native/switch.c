@@ -74,8 +74,6 @@ static bool write_all(const struct process *process, struct plan *plan) {
     return false;
   }
   FAULT("wrote-all");
-  /* Before the journal says that all is done: nobody would look for raised threads afterwards. */
-  lower_all(&plan->raised);
   plan->phase = PHASE_WRITTEN;
   FAULT("journal-open");
   return write_journals(process, plan, 2);
@@ -160,7 +158,7 @@ static enum outcome attempt_once(struct process *process, struct switch_request 
   if (!process_load_mappings(process)) return GONE;
   /* The program stands still while we work: nobody goes before us. */
   if (request->raise) raise_self();
-  struct stop stop = {.raised = request->raise ? &request->plan->raised : NULL};
+  struct stop stop = {0};
   enum stop_result stopped = stop_seize(&stop, process);
   FAULT("seized");
   uint64_t deadline = now_ns() + budget;
@@ -216,7 +214,8 @@ void switch_run(struct process *process, struct switch_request *request) {
     tries++;
     bool last = tries >= request->tries || now_ns() - began >= request->limit_ns;
     outcome = attempt_once(process, request, request->budget_ns, &attempt);
-    FAULT("between-tries");
+    /* A try that found the program busy changed nothing; the next one may. */
+    if (outcome == DONE) FAULT("released");
     if (attempt.stop_ns > longest) longest = attempt.stop_ns;
     /* Not for want of an opportunity, but of a processor: no need to wait long. */
     if ((outcome == SLOW || (outcome == BUSY && !attempt.stuck)) && wait > SHORT_WAIT_NS) wait = SHORT_WAIT_NS;

@@ -94,49 +94,6 @@ void lower_self(void) {
   sched_setscheduler(0, SCHED_OTHER, &none);
 }
 
-/*
- * A thread stops when it gets a processor, and on a machine with more to do than processors that takes long: the other
- * threads stand still meanwhile. Ordinary threads are put before all other ordinary ones for the time of the stop.
- */
-static void raise_all(struct stop *stop) {
-  struct raised *raised = stop->raised;
-  const struct sched_param one = {.sched_priority = 1};
-  for (size_t i = 0; i < stop->count && raised->count < RAISED_MAX; i++) {
-    pid_t tid = stop->threads[i].tid;
-    if (sched_getscheduler(tid) != SCHED_OTHER) continue;
-    raised->tids[raised->count] = tid;
-    raised->count++;
-    if (sched_setscheduler(tid, SCHED_FIFO | SCHED_RESET_ON_FORK, &one) == 0) continue;
-    raised->count--;
-    if (errno == EPERM) return;
-  }
-}
-
-void lower_forgotten(const struct process *process) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/task", process->pid);
-  DIR *folder = opendir(path);
-  if (!folder) return;
-  const struct sched_param none = {0};
-  for (struct dirent *entry; (entry = readdir(folder));) {
-    pid_t tid = (pid_t)atoi(entry->d_name);
-    struct sched_param now;
-    if (tid > 0 && sched_getscheduler(tid) == (SCHED_FIFO | SCHED_RESET_ON_FORK) && sched_getparam(tid, &now) == 0 &&
-        now.sched_priority == 1)
-      sched_setscheduler(tid, SCHED_OTHER, &none);
-  }
-  closedir(folder);
-}
-
-void lower_all(struct raised *raised) {
-  const struct sched_param none = {0};
-  while (raised->count > 0) {
-    pid_t tid = raised->tids[raised->count - 1];
-    if (sched_getscheduler(tid) == (SCHED_FIFO | SCHED_RESET_ON_FORK)) sched_setscheduler(tid, SCHED_OTHER, &none);
-    raised->count--;
-  }
-}
-
 enum stop_result stop_seize(struct stop *stop, const struct process *process) {
   stop->process = process;
   stop->count = 0;
@@ -146,7 +103,6 @@ enum stop_result stop_seize(struct stop *stop, const struct process *process) {
     enum stop_result result = seize_missing(stop, &added);
     if (result != STOP_OK) return result;
   }
-  if (stop->raised) raise_all(stop);
   return stop->count > 0 ? STOP_OK : STOP_GONE;
 }
 
@@ -303,7 +259,6 @@ void release_one(const struct thread *thread) {
 
 void stop_release(struct stop *stop) {
   bool all = true;
-  if (stop->raised) lower_all(stop->raised);
   for (size_t i = 0; i < stop->count; i++) {
     struct thread *thread = &stop->threads[i];
     if (thread->gone) continue;

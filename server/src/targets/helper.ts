@@ -217,11 +217,6 @@ export class Helper {
     await this.#ask(`unmap ${hex(address)} ${size}`);
   }
 
-  /** Gives threads back the scheduling class that helper and guardian, both killed, could not give back. */
-  async lower(): Promise<void> {
-    await this.#ask('lower');
-  }
-
   /** Calls a function without arguments in the process. */
   async call(address: number): Promise<number> {
     const answer = await this.#ask(`call ${hex(address)}`);

@@ -117,7 +117,6 @@ export class Visit {
     let repaired = false;
     for (const patch of [...patches].reverse()) {
       if (patch.state !== STATE.applying && patch.state !== STATE.reverting) continue;
-      await this.helper.lower();
       const pokes: Poke[] = [];
       for (const [index, one] of patch.record.functions.entries()) {
         if (toHex(patch.bytes[index]!) !== one.jump) continue;
