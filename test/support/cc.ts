@@ -32,11 +32,7 @@ export function compile(source: string, options: CompileOptions = {}): Uint8Arra
     const name = options.name ?? 'unit.c';
     writeFileSync(join(folder, name), source);
     for (const [file, text] of Object.entries(options.files ?? {})) writeFileSync(join(folder, basename(file)), text);
-    const args = [
-      ...(options.args ?? DEFAULT_ARGS),
-      ...(options.extra ?? []),
-      '-fdebug-prefix-map=' + folder + '=/src',
-    ];
+    const args = [...(options.args ?? DEFAULT_ARGS), ...(options.extra ?? []), `-fdebug-prefix-map=${folder}=/src`];
     const run = spawnSync(options.compiler ?? 'gcc', [...args, '-c', name, '-o', 'out.o'], {
       cwd: folder,
       encoding: 'utf8',

@@ -164,7 +164,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     await tree.edit(
       'common/kernel.c',
       SIMPLE,
-      'static noinline const char *told(void)\n{\n    return "-first";\n}\n\n' + SIMPLE,
+      `static noinline const char *told(void)\n{\n    return "-first";\n}\n\n${SIMPLE}`,
     );
     await tree.edit('common/kernel.c', TELLS, 'safe_strcpy(extraversion, deny ? xen_deny() : told());');
     const first = mustBuild(await tree.units(), hypervisor(), options('e-first'));

@@ -308,7 +308,7 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
       const none = unreachable(answer);
       if (none) return none;
       const step = answer.steps.find((one) => one.name === 'list');
-      if (!step || step.status !== 0 || !/Nothing to list|\| status/.test(step.output))
+      if (step?.status !== 0 || !/Nothing to list|\| status/.test(step.output))
         return explainRefusal('list', '', step?.output ?? answer.run.stderr, answer.console);
       return { patches: readList(step.output) };
     },
