@@ -229,5 +229,7 @@ export const page = new Page(0);
 
 /** Skips a test of what is drawn, where the window cannot be looked into. */
 export function needsPage(test: Mocha.Context): void {
-  if (!page.available) test.skip();
+  if (page.available) return;
+  console.log(`skipped: ${test.test?.title ?? 'a test'}: the window of this editor cannot be looked into`);
+  test.skip();
 }

@@ -5,6 +5,7 @@ import { codeBias, relocationsIn, relocationTarget, type Target } from '../asm/t
 import { x86Scanner } from '../asm/x86.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
+import type { PieceRelocation, Reference } from './plan.ts';
 import { refusal } from './refusal.ts';
 import { isColdPartOf, type Replacement } from './select.ts';
 import type { PatchUnit } from './types.ts';
@@ -18,19 +19,6 @@ export interface XenUnit {
   readonly unit: PatchUnit;
   readonly replaced: readonly Replacement[];
   readonly home: XenHome;
-}
-
-/** What a relocation of the payload refers to: another piece, or a name that Xen resolves. */
-export type Reference =
-  | { readonly kind: 'piece'; readonly piece: number }
-  | { readonly kind: 'import'; readonly name: string };
-
-/** A relocation of a piece. `addend` is relative to the start of the piece, or to the symbol. */
-export interface PieceRelocation {
-  readonly offset: number;
-  readonly type: number;
-  readonly to: Reference;
-  readonly addend: number;
 }
 
 /** A part of a section of a next object that goes into the payload. */
