@@ -1,6 +1,7 @@
 // Real patches against the checks: each patch of some Debian packages becomes a commit, the unit objects before and after it are built
 // with the package's own commands, and every finding is written down. `bench/false-alarms.judged.json` says of each whether it is right;
-// the table goes to docs/false-alarms.md. Run: node --import tsx bench/false-alarms.ts [PACKAGE…]
+// the table goes to docs/false-alarms.md. Run: node --import tsx bench/false-alarms.ts [PACKAGE[:PART OF A PATCH'S NAME]…]; of what is not
+// asked for, the findings of the last run are taken (`none` writes the document alone).
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,43 +10,7 @@ import { cacheRoot, fetchSource } from '../scripts/lib/debian-source.mjs';
 import { verdictOf } from '../server/src/core/findings/catalogue.ts';
 import { createSession } from '../server/src/session.ts';
 import { loadConfig } from '../server/src/shell/config.ts';
-
-/** How a package is built, in steps; each step's compiler calls are recorded. */
-interface Package {
-  readonly name: string;
-  readonly configure?: readonly (readonly string[])[];
-  readonly make: readonly string[];
-}
-
-const packages: readonly Package[] = [
-  {
-    name: 'unzip',
-    make: [
-      'make',
-      '-j2',
-      '-f',
-      'unix/Makefile',
-      'unzips',
-      'CC=gcc',
-      'CFLAGS=-O2 -I. -DUNIX -DUNICODE_SUPPORT -DUNICODE_WCHAR -DUTF8_MAYBE_NATIVE -DNO_LCHMOD -DLARGE_FILE_SUPPORT',
-    ],
-  },
-  { name: 'less', configure: [['./configure']], make: ['make', '-j2'] },
-  { name: 'redis', make: ['make', '-j2', 'V=1', 'MALLOC=libc', 'BUILD_TLS=no', 'USE_SYSTEMD=no'] },
-  {
-    name: 'libarchive',
-    configure: [
-      ['sh', '-c', 'test -x configure || autoreconf -fi'],
-      ['./configure', '--disable-static', '--without-xml2', '--without-expat', '--without-openssl', '--without-nettle'],
-    ],
-    make: ['make', '-j2', 'libarchive.la'],
-  },
-  {
-    name: 'dash',
-    configure: [['sh', '-c', 'test -x configure || autoreconf -fi'], ['./configure']],
-    make: ['make', '-j2'],
-  },
-];
+import { type Package, packages } from './lib/alarm-packages.ts';
 
 interface Alarm {
   readonly package: string;
@@ -191,53 +156,98 @@ interface Judgement {
   readonly why: string;
 }
 
+/** A judgement of a whole class: the rule was checked on the samples that it names. */
+interface Rule extends Judgement {
+  readonly code: string;
+  readonly severity: string;
+  /** Symbols that it is about; absent: all. */
+  readonly symbols?: readonly string[];
+  /** Findings that were read to check the rule, as `package/patch symbol`. */
+  readonly samples: readonly string[];
+}
+
+interface Judged {
+  readonly rules: readonly Rule[];
+  /** What earlier runs over these patches found wrong or noisy, and what was done: those patches were compared again. */
+  readonly mended: readonly string[];
+  readonly findings: Readonly<Record<string, Judgement>>;
+}
+
 const keyOf = ({ package: name, patch, code, symbol }: Alarm): string => `${name}/${patch} ${code} ${symbol}`;
 
+/** What a person says of a finding: of itself, else of its class. */
+function judgementOf(judged: Judged, alarm: Alarm): (Judgement & { readonly rule?: Rule }) | undefined {
+  const own = judged.findings[keyOf(alarm)];
+  if (own) return own;
+  const rule = judged.rules.find(
+    ({ code, severity, symbols }) =>
+      code === alarm.code && severity === alarm.severity && (symbols === undefined || symbols.includes(alarm.symbol)),
+  );
+  return rule && { is: rule.is, why: rule.why, rule };
+}
+
 function report(results: readonly PatchResult[], versions: ReadonlyMap<string, string>): string {
-  const judged: Record<string, Judgement> = existsSync(judgedFile) ? JSON.parse(readFileSync(judgedFile, 'utf8')) : {};
+  const judged: Judged = existsSync(judgedFile)
+    ? JSON.parse(readFileSync(judgedFile, 'utf8'))
+    : { rules: [], mended: [], findings: {} };
   const compared = results.filter(({ units }) => units > 0);
   const alarms = compared.flatMap((result) => result.alarms);
+  const judgements = new Map(alarms.map((alarm) => [alarm, judgementOf(judged, alarm)]));
+  const byHand = [...judgements.values()].filter((one) => one && !one.rule).length;
+  const counted = [...versions]
+    .map(([name, version]) => `${compared.filter((one) => one.package === name).length} of ${name} ${version}`)
+    .join(', ');
+  const verdicts = (verdict: string) => compared.filter((one) => one.verdict === verdict).length;
   const lines = [
     '# False alarms on real patches',
     '',
     'Written by `node --import tsx bench/false-alarms.ts` from the patch series of Debian source packages: each patch that touches C is one change, the object files before and',
-    'after it are built with the package’s own compiler commands, and what the checks say is judged outside of the program, in `bench/false-alarms.judged.json` (notes about jump tables as a class; the others by reading the patch). Findings are those of the run; what was mended since says so.',
-    '**right**: it holds, and the person who patches has to know. **noise**: it holds, and nobody needs it. **false**: it does not hold. Findings of one code about one symbol count once a patch.',
+    'after it are built with the package’s own compiler commands, and what the checks say is judged outside of the program, in `bench/false-alarms.judged.json`: by reading the patch and the sources, or by a',
+    'rule for a class of findings that was checked on the samples that it names. **right**: it holds, and the person who patches has to know. **noise**: it holds, and nobody needs it. **false**: it does not hold.',
+    'Findings of one code about one symbol count once a patch.',
     '',
-    `${compared.length} patches of ${[...versions].map(([name, version]) => `${name} ${version}`).join(', ')}; ${results.length - compared.length} more touch no unit of the build.`,
-    `${compared.filter(({ verdict }) => verdict === 'patchable').length} could be live patched, ${compared.filter(({ verdict }) => verdict === 'blocked').length} are blocked, ${compared.filter(({ verdict }) => verdict === 'unchanged').length} change no code. Units that could not be compared: ${compared.reduce((n, { failed }) => n + failed.length, 0)}.`,
+    `${compared.length} patches: ${counted}. ${results.length - compared.length} more touch no unit of the build.`,
+    `${verdicts('patchable')} could be live patched, ${verdicts('blocked')} are blocked, ${verdicts('unchanged')} change no code. Units that could not be compared: ${compared.reduce((n, { failed }) => n + failed.length, 0)}.`,
+    `${byHand} of ${alarms.length} findings are judged one by one, the others by rule.`,
     '',
     '| code | severity | findings | right | noise | false | not judged |',
     '|---|---|---|---|---|---|---|',
   ];
-  const codes = [...new Set(alarms.map(({ code, severity }) => `${code} ${severity}`))].sort();
-  const total = { all: 0, right: 0, noise: 0, false: 0, open: 0 };
-  for (const code of codes) {
-    const of = alarms.filter((alarm) => `${alarm.code} ${alarm.severity}` === code);
-    const count = (is: string) => of.filter((alarm) => judged[keyOf(alarm)]?.is === is).length;
-    const [right, noise, wrong] = [count('right'), count('noise'), count('false')];
-    const open = of.length - right - noise - wrong;
-    total.all += of.length;
-    total.right += right;
-    total.noise += noise;
-    total.false += wrong;
-    total.open += open;
-    const [name, severity] = code.split(' ');
-    lines.push(
-      `| [${name}](hazards/${name}.md) | ${severity} | ${of.length} | ${right} | ${noise} | ${wrong} | ${open} |`,
-    );
+  const row = (title: string, severity: string, of: readonly Alarm[]): string => {
+    const count = (is: string | undefined) => of.filter((alarm) => judgements.get(alarm)?.is === is).length;
+    return `| ${title} | ${severity} | ${of.length} | ${count('right')} | ${count('noise')} | ${count('false')} | ${count(undefined)} |`;
+  };
+  for (const kind of [...new Set(alarms.map(({ code, severity }) => `${code} ${severity}`))].sort()) {
+    const [name, severity] = kind.split(' ') as [string, string];
+    const of = alarms.filter((alarm) => `${alarm.code} ${alarm.severity}` === kind);
+    lines.push(row(`[${name}](hazards/${name}.md)`, severity, of));
   }
-  lines.push(`| all | | ${total.all} | ${total.right} | ${total.noise} | ${total.false} | ${total.open} |`, '');
-  const wrong = alarms.filter((alarm) => ['false', 'noise'].includes(judged[keyOf(alarm)]?.is ?? ''));
+  for (const severity of ['blocker', 'review', 'note'])
+    lines.push(
+      row(
+        `all of severity ${severity}`,
+        severity,
+        alarms.filter((alarm) => alarm.severity === severity),
+      ),
+    );
+  lines.push(row('all', '', alarms), '');
+  const wrong = alarms.filter((alarm) => ['false', 'noise'].includes(judgements.get(alarm)?.is ?? ''));
   if (wrong.length > 0) {
     lines.push('## Noise and false alarms', '');
     for (const alarm of wrong) {
-      const { is, why } = judged[keyOf(alarm)]!;
+      const { is, why } = judgements.get(alarm)!;
       lines.push(`- **${is}** ${alarm.package}, \`${alarm.patch}\`: ${alarm.code} of \`${alarm.symbol}\`. ${why}`);
     }
     lines.push('');
   }
+  lines.push('## Mended because of these patches', '', ...judged.mended.map((one) => `- ${one}`), '');
+  lines.push('## Rules', '', '| code | severity | judged | why | samples |', '|---|---|---|---|---|');
+  for (const { code, severity, symbols, is, why, samples } of judged.rules)
+    lines.push(
+      `| ${code}${symbols ? ` of \`${symbols.join('`, `')}\`` : ''} | ${severity} | ${is} | ${why} | ${samples.join('; ')} |`,
+    );
   lines.push(
+    '',
     '## Each patch',
     '',
     '| package | patch | units | functions | only lines | verdict | findings |',
@@ -252,9 +262,10 @@ function report(results: readonly PatchResult[], versions: ReadonlyMap<string, s
   return `${lines.join('\n')}\n`;
 }
 
-/** After each package: a run that is stopped keeps what it has. */
+/** After each patch: a run that is stopped keeps what it has. */
 function save(): void {
-  const rest = before.filter((one) => !results.some((result) => result.package === one.package));
+  const has = new Set(results.map((one) => `${one.package}/${one.patch}`));
+  const rest = before.filter((one) => !has.has(`${one.package}/${one.patch}`));
   writeFileSync(kept, JSON.stringify([...results, ...rest], undefined, 1));
   writeFileSync(join(repository, 'docs', 'false-alarms.md'), report(results, versions));
 }
@@ -265,9 +276,10 @@ const versions = new Map<string, string>();
 const kept = join(cacheRoot(), 'alarms.json');
 const before: PatchResult[] = existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : [];
 for (const one of packages) {
-  if (wanted.length > 0 && !wanted.includes(one.name)) {
+  const asked = wanted.find((each) => each === one.name || each.startsWith(`${one.name}:`));
+  const last = before.filter((result) => result.package === one.name);
+  if (wanted.length > 0 && asked === undefined) {
     // Not asked for now: what was found last.
-    const last = before.filter((result) => result.package === one.name);
     if (last.length > 0) versions.set(one.name, (await fetchSource(one.name, { withoutPatches: true })).version);
     results.push(...last);
     continue;
@@ -279,14 +291,19 @@ for (const one of packages) {
   if (tree === '') continue;
   versions.set(one.name, version);
   for (const [index, patch] of patches.entries()) {
+    const known = last.find((result) => result.patch === patch.name);
+    if (asked?.includes(':') && !patch.name.includes(asked.slice(one.name.length + 1))) {
+      if (known) results.push(known);
+      continue;
+    }
     const began = performance.now();
     const result = await compare(one, tree, patch);
     results.push(result);
+    save();
     say(
       `${one.name} ${index + 1}/${patches.length} ${patch.name}: ${result.units} units, ${result.verdict}, ${result.alarms.length} findings, ${Math.round(performance.now() - began)} ms`,
     );
   }
-  save();
 }
 save();
 say(`docs/false-alarms.md: ${results.length} patches`);

@@ -1,4 +1,4 @@
-// npm run bench: the figures that the project promises, each as a ratio within one run. `-- --only diff,save,stop`, `-- --rounds 9`.
+// npm run bench: the figures that the project promises, each as a ratio within one run. `-- xen`, `-- --only diff,save,stop`, `-- --rounds 9`.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,6 +19,11 @@ const benches = [
     run: async (options) => (await import('../bench/kernel.mjs')).bench(options),
   },
   {
+    name: 'listing',
+    what: 'the listings of a function of 20,000 instructions beside each other, against objdump',
+    run: async (options) => (await import('../bench/listing.mjs')).bench(options),
+  },
+  {
     name: 'save',
     what: 'from save to findings against the compiler alone',
     run: (options) => typescript('bench/save.ts', options),
@@ -27,6 +32,15 @@ const benches = [
     name: 'stop',
     what: 'how long a process stands still, against gdb',
     run: (options) => typescript('bench/stop.ts', options),
+  },
+  {
+    name: 'xen',
+    what: 'a patch for Xen: save to findings, build, edit to applied in a virtual machine',
+    run: async (options) => {
+      const packages = await ensurePackages(packageSets.vm, note);
+      if (!packages.ok) note(packages.message);
+      return typescript('bench/xen.ts', options);
+    },
   },
 ];
 
@@ -38,8 +52,19 @@ async function typescript(path, { rounds }) {
   return JSON.parse(result.stdout.trim().split('\n').pop());
 }
 
-const { values } = parseArgs({ options: { only: { type: 'string' }, rounds: { type: 'string' } } });
-const only = values.only?.split(',');
+const { values, positionals } = parseArgs({
+  options: { only: { type: 'string' }, rounds: { type: 'string' } },
+  allowPositionals: true,
+});
+const only =
+  values.only === undefined && positionals.length === 0
+    ? undefined
+    : [...positionals, ...(values.only?.split(',') ?? [])];
+for (const name of only ?? [])
+  if (!benches.some((bench) => bench.name === name)) {
+    console.error(`There is no bench '${name}': ${benches.map((bench) => bench.name).join(', ')}`);
+    process.exit(2);
+  }
 const packages = await ensurePackages([...packageSets.build, ...packageSets.sources, ...packageSets.test], note);
 if (!packages.ok) note(packages.message);
 await ensureNodeModules(note);

@@ -1,4 +1,5 @@
-// The mocha suite inside a real VS Code: `node scripts/test-extension.mjs [--vsix] [--grep TEXT] [--run main|roots|untrusted] [--vscode oldest]`.
+// The mocha suite inside a real VS Code: `node scripts/test-extension.mjs [--vsix] [--grep TEXT] [--run NAME,NAME] [--vscode oldest]`.
+// Runs: main, review, roots, untrusted; only where they are named: gestures (some of main), xen (a Xen tree and a machine that boots it).
 // From source by default, from the packaged and installed .vsix with --vsix. Where VSCODE_EXECUTABLE is unset, a VS Code for the
 // browser stands in (test/host). LPA_UPDATE_MEDIA=1 writes the screenshots under media/. Last line: `N passed, N failed, N skipped`.
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -11,6 +12,7 @@ import { buildInto, common } from '../esbuild.mjs';
 import { ensureHost, installVsix } from './editor-host.mjs';
 import { prepareWorkspace, startTicker } from './lib/example.mjs';
 import { must, stop } from './lib/run.mjs';
+import { prepareXen, stopXen } from './lib/xen-workspace.mjs';
 
 const repository = join(import.meta.dirname, '..');
 const { values } = parseArgs({
@@ -40,14 +42,14 @@ async function bundleSuites(home) {
     external: ['vscode', 'mocha'],
   });
   symlinkSync(join(repository, 'node_modules'), join(home, 'node_modules'));
-  const manifest = { name: 'home-of-tests', publisher: 'tests', version: '0.0.0', engines: { vscode: '^1.91.0' } };
+  const manifest = { name: 'home-of-tests', publisher: 'tests', version: '0.0.0', engines: { vscode: '^1.100.0' } };
   writeFileSync(join(home, 'package.json'), JSON.stringify(manifest));
 }
 
 /** The extension built from source, in a folder of its own: other builds in the working copy do not disturb it. */
 async function buildExtension(folder) {
   await buildInto(folder);
-  for (const name of ['package.json', 'package.nls.json', 'media', 'syntaxes', 'docs'])
+  for (const name of ['package.json', 'package.nls.json', 'package.nls.de.json', 'l10n', 'media', 'syntaxes', 'docs'])
     cpSync(join(repository, name), join(folder, name), { recursive: true });
 }
 
@@ -87,20 +89,24 @@ async function runOnce({ name, folder, opened = folder, files, suites, developme
   }
   try {
     const counts = JSON.parse(readFileSync(results, 'utf8'));
-    return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+    return code !== 0 && counts.failed === 0
+      ? { ...counts, failed: 1, failures: [`${name}: VS Code ended with status ${code}`] }
+      : counts;
   } catch {
-    console.log(`${name}: VS Code ended without a result`);
-    return { passed: 0, failed: 1, skipped: 0 };
+    return { passed: 0, failed: 1, skipped: 0, failures: [`${name}: VS Code ended without a result`] };
   }
 }
 
+const MAIN = ['edit', 'assembly', 'hazards', 'manners', 'themes', 'server', 'process', 'keyboard', 'machines'];
+/** Those that show whether a version of VS Code can carry the extension at all. */
+const GESTURES = ['edit', 'assembly', 'server', 'process', 'keyboard'];
+
 /** The suites on a running example. */
-async function runMain(scratch, where) {
+async function runMain(scratch, where, files = MAIN) {
   const folder = join(scratch, 'ticker');
   await prepareWorkspace(folder);
   const ticker = await startTicker(folder);
   try {
-    const files = ['edit', 'assembly', 'hazards', 'manners', 'server', 'process'];
     const env = { LPA_TICKER_URL: ticker.url, LPA_TICKER_PID: String(ticker.pid) };
     return await runOnce({ name: 'main', folder, files, env, ...where });
   } finally {
@@ -116,14 +122,42 @@ async function addBigFunction(folder) {
   );
   const text = `unsigned big(unsigned *p, unsigned *q, unsigned x)\n{\n${lines.join('\n')}\n  return x;\n}\n`;
   writeFileSync(join(folder, 'src', 'big.c'), text);
+  // Some seconds of the compiler, and minutes of a machine that is busy.
+  const config = join(folder, 'livepatch.json');
+  writeFileSync(config, JSON.stringify({ ...JSON.parse(readFileSync(config, 'utf8')), compileTimeout: 600 }));
+  await addUnit(folder, 'big', '-O1');
+}
+
+/** A source of some hundred functions that takes a compiler about half a second, as part of what was committed. */
+async function addMiddlingSource(folder) {
+  const functions = Array.from(
+    { length: 90 },
+    (_, index) => `long step${index}(const long *values, long count)
+{
+  long sum = ${index};
+  for (long at = 0; at < count; at++) {
+    if (values[at] > threshold + ${index})
+      sum += values[at] * ${index + 3} / (at + 1);
+    else
+      sum ^= values[at] << (at & ${index % 31});
+  }
+  return ${index === 0 ? 'sum' : `sum + step${index - 1}(values, count / 2)`};
+}`,
+  );
+  writeFileSync(join(folder, 'src', 'mid.c'), `long threshold = 200;\n${functions.join('\n')}\n`);
+  await addUnit(folder, 'mid', '-O2');
+}
+
+/** Adds src/NAME.c to the list of commands, and commits it. */
+async function addUnit(folder, name, optimisation) {
   const commands = join(folder, 'build', 'compile_commands.json');
   const list = JSON.parse(readFileSync(commands, 'utf8'));
-  const args = ['cc', '-std=c11', '-O1', '-g', '-c', 'src/big.c', '-o', 'build/big.o'];
-  list.push({ directory: folder, file: join(folder, 'src', 'big.c'), output: 'build/big.o', arguments: args });
+  const args = ['cc', '-std=c11', optimisation, '-g', '-c', `src/${name}.c`, '-o', `build/${name}.o`];
+  list.push({ directory: folder, file: join(folder, 'src', `${name}.c`), output: `build/${name}.o`, arguments: args });
   writeFileSync(commands, JSON.stringify(list));
   const git = ['-C', folder, '-c', 'user.name=t', '-c', 'user.email=t@localhost', '-c', 'commit.gpgsign=false'];
   await must('git', [...git, 'add', '.'], { seconds: 60 });
-  await must('git', [...git, 'commit', '-q', '-m', 'A big function'], { seconds: 60 });
+  await must('git', [...git, 'commit', '-q', '-m', `src/${name}.c`], { seconds: 60 });
 }
 
 /** Two folders in one window; the compiler of the second one takes its time. */
@@ -138,9 +172,79 @@ async function runRoots(scratch, where) {
   for (const entry of list) entry.arguments[0] = slow;
   writeFileSync(commands, JSON.stringify(list));
   await addBigFunction(folders[0]);
+  await addMiddlingSource(folders[0]);
   const opened = join(roots, 'both.code-workspace');
   writeFileSync(opened, JSON.stringify({ folders: folders.map((path) => ({ path })) }));
-  return runOnce({ name: 'roots', folder: folders[0], opened, files: ['roots', 'big'], env: {}, ...where });
+  return runOnce({
+    name: 'roots',
+    folder: folders[0],
+    opened,
+    files: ['activation', 'roots', 'typing', 'big'],
+    env: {},
+    ...where,
+  });
+}
+
+/** A source with tables, a struct and calls, for everything that the review tells besides machine code. */
+async function addTables(folder) {
+  writeFileSync(
+    join(folder, 'src', 'menu.c'),
+    `#include "quote.h"
+
+enum flag { FLAG_SHOWN = 1, FLAG_OWNER = 2, FLAG_SLOW = 4 };
+
+struct entry {
+	const char *name;
+	int (*run)(int);
+	enum flag flags;
+	unsigned level : 4;
+	double weight;
+};
+
+struct session {
+	char kind;
+	int port;
+	char peer[40];
+	struct entry *at;
+	unsigned open : 1, mode : 4;
+	long seen;
+};
+
+struct session sessions[4];
+
+static int list(int x) { return x + 1; }
+static int drop(int x) { return x * 2; }
+static int stop(int x) { return -x; }
+
+struct entry menu[] = {
+	{ "list", list, FLAG_SHOWN, 1, 1.0 },
+	{ "drop", drop, FLAG_SHOWN | FLAG_OWNER, 3, 0.5 },
+	{ "stop", stop, FLAG_OWNER, 7, 0.25 },
+};
+
+__attribute__((noinline)) int session_use(struct session *session, int x)
+{
+	session->seen += x;
+	return session->at->run(x) + session->port;
+}
+
+int menu_run(int at, int x)
+{
+	sessions[0].at = &menu[at];
+	return session_use(&sessions[0], x);
+}
+`,
+  );
+  await addUnit(folder, 'menu', '-O2');
+}
+
+/** The report, data, layouts and progress of the review. */
+async function runReview(scratch, where) {
+  const folder = join(scratch, 'review');
+  await prepareWorkspace(folder);
+  await addTables(folder);
+  const env = { LPA_AXE: join(repository, 'node_modules', 'axe-core', 'axe.min.js') };
+  return runOnce({ name: 'review', folder, files: ['review'], env, ...where });
 }
 
 /** A folder that nobody trusts, whose compiler tells when it is run. */
@@ -163,8 +267,21 @@ async function runUntrusted(scratch, where) {
   });
 }
 
+/** The Xen tree and a machine that boots it, as a user has them who opens the tree for the first time. */
+async function runXen(scratch, where) {
+  const folder = join(scratch, 'xen-4.17');
+  const home = join(scratch, 'home');
+  await prepareXen(folder, home);
+  try {
+    return await runOnce({ name: 'xen', folder, files: ['xen'], env: { LPA_SHIM_CACHE_HOME: home }, ...where });
+  } finally {
+    await stopXen(home);
+  }
+}
+
 const scratch = mkdtempSync(join(tmpdir(), 'lpa-extension-'));
 const total = { passed: 0, failed: 0, skipped: 0 };
+const failures = [];
 try {
   const suites = join(scratch, 'suites');
   await bundleSuites(suites);
@@ -186,13 +303,16 @@ try {
   const where = { suites, development, extensions };
   for (const [name, perform] of [
     ['main', runMain],
+    ['review', runReview],
     ['roots', runRoots],
     ['untrusted', runUntrusted],
+    ['xen', runXen],
+    ['gestures', (folder, home) => runMain(folder, home, GESTURES)],
   ]) {
-    // Several folders and the timings: only when asked for, until they hold on a busy machine.
-    if (values.run ? values.run !== name : name === 'roots') continue;
+    if (values.run ? !values.run.split(',').includes(name) : name === 'gestures' || name === 'xen') continue;
     const counts = await perform(scratch, where);
     for (const key of Object.keys(total)) total[key] += counts[key];
+    failures.push(...(counts.failures ?? []));
   }
 } catch (error) {
   console.log(error instanceof Error ? (error.stack ?? error.message) : error);
@@ -201,5 +321,7 @@ try {
   rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
 }
 if (total.passed === 0 && total.failed === 0) total.failed = 1;
+// Once more, together: npm test repeats these lines in its summary.
+for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed > 0 ? 1 : 0);

@@ -87,18 +87,21 @@ const FLAGS = 'KCFLAGS=-ffunction-sections -fdata-sections';
 /**
  * The pairs, built or from the cache: each unit on its own, so that a longer list costs its new units only.
  * @returns {Promise<{unit: string, base: string, next: string, edited: string, edit: string, size: number}[]>} `edited`: the function
- *   whose text was changed; `edit`: how; `size`: bytes of the base object. By size; those outside of the limits are left out.
+ *   whose text was changed; `edit`: how; `size`: bytes of the base object. By size; those outside of the limits are left out. `units` names some of
+ *   them; `atHand`: undefined instead of compiling anything that is not in the cache.
  */
-export async function kernelPairs(say, { smallest = 30_000, largest = 1_258_291 } = {}) {
+export async function kernelPairs(say, { smallest = 30_000, largest = 1_258_291, units = UNITS, atHand = false } = {}) {
   const key = createHash('sha256')
     .update(JSON.stringify([RECIPE, CONFIG]))
     .digest('hex')
     .slice(0, 12);
   const folder = join(cacheRoot(), `linux-pairs-${key}`);
   const record = (unit) => join(folder, 'units', `${unit.replaceAll('/', '_')}.json`);
-  const missing = UNITS.filter((unit) => !existsSync(record(unit)));
+  const missing = units.filter((unit) => !existsSync(record(unit)));
+  if (missing.length > 0 && atHand) return undefined;
   if (missing.length > 0) await makePairs(await kernelTree(say), missing, folder, record, say);
-  return UNITS.map((unit) => JSON.parse(readFileSync(record(unit), 'utf8')))
+  return units
+    .map((unit) => JSON.parse(readFileSync(record(unit), 'utf8')))
     .filter((pair) => pair && pair.size >= smallest && pair.size <= largest)
     .map((pair) => ({ ...pair, base: join(folder, pair.base), next: join(folder, pair.next) }))
     .sort((a, b) => a.size - b.size);

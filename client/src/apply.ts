@@ -1,16 +1,28 @@
 import { basename } from 'node:path';
-import { commands as editorCommands, l10n, ProgressLocation, type QuickPickItem, Uri, window, workspace } from 'vscode';
+import {
+  type CancellationToken,
+  EventEmitter,
+  commands as editorCommands,
+  l10n,
+  ProgressLocation,
+  type QuickPickItem,
+  Uri,
+  window,
+  workspace,
+} from 'vscode';
 import {
   type ActionResult,
   applyPatch,
   buildPatch,
   type FunctionItem,
+  getState,
   inspectPatch,
   type PatchState,
   revertPatch,
 } from '../../server/src/protocol.ts';
 import { commands, section, settings } from './names.ts';
 import type { Room } from './room.ts';
+import { EMPTY } from './state.ts';
 import type { TargetItem } from './targets.ts';
 
 /** The payload that was built last in this window, and the code that it was built from. */
@@ -18,6 +30,7 @@ interface Built {
   readonly file: string;
   /** Folder whose edits it holds. */
   readonly root: string;
+  /** Of the state that it was built from; empty where that changed meanwhile, so that no state is like it. */
   readonly fingerprint: string;
   readonly functions: readonly string[];
 }
@@ -25,8 +38,26 @@ interface Built {
 const functionsOf = (state: PatchState): FunctionItem[] =>
   state.units.flatMap((unit) => unit.functions).filter((each) => !each.leftOut);
 
+/** Name of a function as a payload tells it: Xen has local ones as `common/keyhandler.c#show_handlers`. */
+const plainFunction = (name: string): string => name.slice(name.lastIndexOf('#') + 1);
+
+/** Lets go of work that nobody waits for: where it fails, that is told. */
+export function detach(work: Thenable<unknown>): void {
+  work.then(undefined, (error: unknown) => {
+    void window.showErrorMessage(error instanceof Error ? error.message : String(error));
+  });
+}
+
+/** The folder that a command's argument is about: an item of the view, or `{root}`. */
+export function rootOf(argument: unknown): string | undefined {
+  const given = (argument ?? undefined) as
+    | { readonly root?: string; readonly state?: PatchState; readonly target?: TargetItem }
+    | undefined;
+  return (given?.target?.root ?? given?.state?.root ?? given?.root) || undefined;
+}
+
 /** Shows an action's outcome; a refusal with details opens them as a document. */
-async function tell(result: ActionResult, ...choices: string[]): Promise<string | undefined> {
+export async function tell(result: ActionResult, ...choices: string[]): Promise<string | undefined> {
   if (result.ok) return window.showInformationMessage(result.message, ...choices);
   const details = l10n.t('Details');
   const more = result.details ? [details] : [];
@@ -38,33 +69,61 @@ async function tell(result: ActionResult, ...choices: string[]): Promise<string 
   return undefined;
 }
 
+const wasBuilt = new EventEmitter<void>();
+/** A payload was built: what `last built` means is another code now. */
+export const onDidBuild = wasBuilt.event;
+
 /** Folder for payloads: the setting, relative to the workspace folder. */
 function patchFolder(root: string): string {
-  const configured = workspace.getConfiguration(section).get<string>(settings.patchFolder, '.livepatch');
+  const configured = workspace
+    .getConfiguration(section, Uri.file(root))
+    .get<string>(settings.patchFolder, '.livepatch');
   return configured.startsWith('/') ? configured : Uri.joinPath(Uri.file(root), configured).fsPath;
 }
 
-function withProgress<T>(title: string, work: (token: import('vscode').CancellationToken) => Promise<T>): Thenable<T> {
+function withProgress<T>(title: string, work: (token: CancellationToken) => Promise<T>): Thenable<T> {
   return window.withProgress(
     { location: ProgressLocation.Notification, title, cancellable: true },
     (_progress, token) => work(token),
   );
 }
 
-async function build(room: Room, root?: string): Promise<Built | undefined> {
+/** Nothing is being compared, and nothing waits for it: the state tells of the sources as they are. */
+const isAtRest = ({ busy, units }: PatchState): boolean => !busy && !units.some(({ stale }) => stale);
+
+/** Builds the payload of a folder's edits; undefined where it was refused, which is told. */
+export async function build(room: Room, root?: string): Promise<Built | undefined> {
   const { server, decisions } = room;
-  const state = server.states.find((each) => each.root === root) ?? server.state;
-  const folder = patchFolder(state.root || (workspace.workspaceFolders?.[0]?.uri.fsPath ?? ''));
-  const result = await withProgress(l10n.t('Building the patch'), (token) =>
-    server.request(buildPatch, { ...decisions.choices, folder }, token, state.root),
-  );
+  const about = root ?? server.state.root;
+  const folder = patchFolder(about || (workspace.workspaceFolders?.[0]?.uri.fsPath ?? ''));
+  // The server's own word: what it told last may be some milliseconds old.
+  const state = (): Promise<PatchState> => server.request(getState, {}, undefined, about);
+  const before = await state();
+  const result = await withProgress(l10n.t('Building the patch'), async (token) => {
+    const answer = server.request(buildPatch, { ...decisions.choices, folder }, token, before.root);
+    const built = await answer.catch((error: unknown) => {
+      if (token.isCancellationRequested) return undefined;
+      throw error;
+    });
+    if (built?.ok) wasBuilt.fire();
+    // Whoever cancelled knows.
+    return token.isCancellationRequested ? undefined : built;
+  });
+  if (!result) return undefined;
   if (!result.ok || !result.file) {
     await tell(result);
     return undefined;
   }
   room.log.info(`${result.message}: ${result.file}`);
-  const now = server.states.find((each) => each.root === state.root) ?? state;
-  return { file: result.file, root: now.root, fingerprint: now.fingerprint, functions: result.functions ?? [] };
+  const after = await state();
+  // An edit that was compared meanwhile may be in the payload or not.
+  const isSame = isAtRest(before) && isAtRest(after) && before.fingerprint === after.fingerprint;
+  return {
+    file: result.file,
+    root: after.root,
+    fingerprint: isSame ? after.fingerprint : '',
+    functions: result.functions ?? [],
+  };
 }
 
 async function chooseTarget(room: Room, argument: unknown, root?: string): Promise<TargetItem | undefined> {
@@ -77,7 +136,7 @@ async function chooseTarget(room: Room, argument: unknown, root?: string): Promi
       l10n.t('livepatch.json names no target to apply the patch to.'),
       open,
     );
-    if (chosen === open) await editorCommands.executeCommand(commands.openConfig);
+    if (chosen === open) await editorCommands.executeCommand(commands.openConfig, { root });
     return undefined;
   }
   if (list.length === 1) return list[0];
@@ -103,15 +162,25 @@ export function applyQuestion(
 ): string {
   const known = functionsOf(state);
   const lines = [l10n.t('Functions that are replaced: {0}.', built.functions.join(', ') || l10n.t('none'))];
-  const unseen = known.filter((each) => built.functions.includes(each.name) && !room.decisions.isReviewed(each));
+  // One that the state does not tell of has been reviewed by nobody.
+  const unseen = built.functions.filter((name) => {
+    const items = known.filter((each) => each.name === name || plainFunction(each.name) === name);
+    return items.length === 0 || items.some((each) => !room.decisions.isReviewed(each));
+  });
   lines.push(
-    unseen.length === 0
-      ? l10n.t('All of them have been reviewed.')
-      : l10n.t('Not reviewed: {0}.', unseen.map((each) => each.name).join(', ')),
+    unseen.length === 0 ? l10n.t('All of them have been reviewed.') : l10n.t('Not reviewed: {0}.', unseen.join(', ')),
   );
-  const open = state.units.flatMap((unit) => unit.findings).filter((each) => each.severity === 'review');
+  // What is only a note asks nobody; a blocker is here only where somebody overrode or accepted it.
+  const open = state.units
+    .flatMap((unit) => unit.findings)
+    .filter((each) => each.severity !== 'note' && !room.decisions.isFindingReviewed(each));
   if (open.length > 0)
-    lines.push(l10n.t('Findings to look at: {0}.', open.map((each) => `${each.code} (${each.symbol})`).join(', ')));
+    lines.push(
+      l10n.t(
+        'Findings that nobody has looked at: {0}.',
+        [...new Set(open.map((each) => `${each.code} (${each.symbol})`))].join(', '),
+      ),
+    );
   const overridden = Object.entries(room.decisions.choices.overrides);
   for (const [key, reason] of overridden) lines.push(l10n.t('Overridden: {0} because “{1}”.', key, reason));
   if (target.patches.some((each) => each.state === 'applied'))
@@ -123,35 +192,43 @@ export function applyQuestion(
 export function activate(room: Room): void {
   const { context, server, targets } = room;
   let last: Built | undefined;
-  const stateOf = (root: string | undefined): PatchState =>
-    server.states.find((each) => each.root === root) ?? server.state;
+  /** Nothing is known of a folder that has told nothing: what another one tells does not stand for it. */
+  const stateOf = (root: string): PatchState => server.states.find((each) => each.root === root) ?? EMPTY;
+  /** What became of an action is told already: that the targets do not answer takes nothing from it. */
+  const renew = (): Promise<unknown> => targets.renew().catch((error: unknown) => room.log.warn(String(error)));
   const current = async (root: string | undefined): Promise<Built | undefined> => {
-    const now = stateOf(root);
-    if (last?.root === now.root && last.fingerprint === now.fingerprint) return last;
-    last = await build(room, now.root);
-    return last;
+    if (last && last.root === (root ?? server.state.root)) {
+      const now = await server.request(getState, {}, undefined, last.root);
+      if (isAtRest(now) && last.fingerprint === now.fingerprint) return last;
+    }
+    const built = await build(room, root);
+    last = built ?? last;
+    return built;
   };
   const apply = async (argument: unknown): Promise<ActionResult | undefined> => {
     const file = argument instanceof Uri ? argument.fsPath : undefined;
     const built = file
       ? { file, root: undefined, functions: (await server.request(inspectPatch, { file })).functions ?? [] }
-      : await current((argument as { readonly target?: TargetItem })?.target?.root);
+      : await current(rootOf(argument));
     const target = built && (await chooseTarget(room, argument, built.root));
     if (!built || !target) return undefined;
     const question = target.pid
       ? l10n.t('Apply {0} to {1} (process {2})?', basename(built.file), target.name, target.pid)
       : l10n.t('Apply {0} to {1}?', basename(built.file), target.name);
     const yes = l10n.t('Apply');
-    const detail = applyQuestion(target, built, room, stateOf(target.root));
+    const state = stateOf(target.root);
+    // Nobody knows whether a file that was given holds the code that was reviewed.
+    const known = file ? { ...state, units: state.units.map((unit) => ({ ...unit, functions: [] })) } : state;
+    const detail = applyQuestion(target, built, room, known);
     if ((await window.showWarningMessage(question, { modal: true, detail }, yes)) !== yes) return undefined;
     const result = await withProgress(l10n.t('Applying to {0}', target.name), (token) =>
       server.request(applyPatch, { file: built.file, target: target.name }, token, target.root),
     );
-    await targets.refresh();
     const back = l10n.t('Revert');
-    void tell(result, back).then((chosen) => {
-      if (chosen === back) return revert({ target });
-    });
+    // Another patch may be on top by the time that somebody clicks.
+    const patch = result.id === undefined ? {} : { patch: { id: result.id } };
+    detach(tell(result, back).then((chosen) => (chosen === back ? revert({ target, ...patch }) : undefined)));
+    await renew();
     return result;
   };
   const revert = async (argument: unknown): Promise<ActionResult | undefined> => {
@@ -161,32 +238,41 @@ export function activate(room: Room): void {
     const result = await withProgress(l10n.t('Reverting on {0}', target.name), (token) =>
       server.request(revertPatch, { target: target.name, ...(id ? { id } : {}) }, token, target.root),
     );
-    await targets.refresh();
-    void tell(result);
+    detach(tell(result));
+    await renew();
     return result;
   };
 
   context.subscriptions.push(
-    editorCommands.registerCommand(commands.buildPatch, async () => {
-      last = await build(room);
-      if (!last) return undefined;
-      const built = last;
+    editorCommands.registerCommand(commands.buildPatch, async (argument: unknown) => {
+      const built = await build(room, rootOf(argument));
+      if (!built) return undefined;
+      last = built;
       const [now, look] = [l10n.t('Apply'), l10n.t('Inspect')];
-      void window
-        .showInformationMessage(
-          l10n.t('The patch is built: {0} replaces {1}.', basename(built.file), built.functions.join(', ')),
-          now,
-          look,
-        )
-        .then((chosen) => {
-          if (chosen === now) return apply(undefined);
+      const told = window.showInformationMessage(
+        l10n.t(
+          'The patch is built: {0} replaces {1}.',
+          workspace.asRelativePath(built.file),
+          built.functions.join(', '),
+        ),
+        now,
+        look,
+      );
+      detach(
+        told.then((chosen): Thenable<unknown> | undefined => {
+          if (chosen === now) return apply({ root: built.root });
           if (chosen === look) return editorCommands.executeCommand(commands.inspectPatch, Uri.file(built.file));
-        });
+          return undefined;
+        }),
+      );
       return built.file;
     }),
     editorCommands.registerCommand(commands.applyPatch, apply),
     editorCommands.registerCommand(commands.revertPatch, revert),
-    editorCommands.registerCommand(commands.refreshTargets, () => targets.refresh()),
+    // VS Code hands the focused item to the buttons of the view's title: nobody chose a target by that.
+    editorCommands.registerCommand(commands.applyPatchFromView, () => apply(undefined)),
+    editorCommands.registerCommand(commands.revertPatchFromView, () => revert(undefined)),
+    editorCommands.registerCommand(commands.refreshTargets, () => targets.renew()),
     editorCommands.registerCommand(commands.inspectPatch, async (argument: unknown) => {
       const chosen = argument instanceof Uri ? argument : last && Uri.file(last.file);
       const file = chosen ?? (await window.showOpenDialog({ title: l10n.t('Payload to inspect') }))?.[0];

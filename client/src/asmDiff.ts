@@ -2,6 +2,8 @@ import {
   DocumentHighlight,
   DocumentHighlightKind,
   commands as editorCommands,
+  FoldingRange,
+  FoldingRangeKind,
   Hover,
   Location,
   l10n,
@@ -17,12 +19,17 @@ import {
   window,
   workspace,
 } from 'vscode';
-import { type AsmSide, type FunctionItem, functionAt } from '../../server/src/protocol.ts';
+import { type AsmSide, type FunctionItem, functionAt, functionPlaces } from '../../server/src/protocol.ts';
+import { onDidBuild } from './apply.ts';
+import * as arrows from './asmArrows.ts';
 import * as marks from './asmMarks.ts';
 import { Listings, rangeOf, type Subject, subjectOf, uriOf } from './listings.ts';
 import { asm, commands } from './names.ts';
 import type { Room } from './room.ts';
+import { tell } from './status.ts';
 
+/** Key of the workspace's memory: whether source lines are shown between the instructions. */
+const SOURCE_LINES = 'listings with source lines';
 const LABEL = /\.L\d+\b/g;
 
 /** The function that a command is about: its argument, the listing that is open, or what is at the cursor of a source. */
@@ -45,11 +52,11 @@ async function review(
   argument: unknown,
   [left, right]: readonly [AsmSide, AsmSide] = ['base', 'next'],
 ): Promise<void> {
+  const times = [performance.now()];
   const subject = await subjectOfCommand(room, argument);
+  times.push(performance.now());
   if (!subject) {
-    void window.showInformationMessage(
-      l10n.t('The machine code at the cursor is the same as in the baseline: nothing to review.'),
-    );
+    tell(l10n.t('The machine code at the cursor is the same as in the baseline: nothing to review.'));
     return;
   }
   const source = window.activeTextEditor;
@@ -58,7 +65,9 @@ async function review(
       ? { uri: source.document.uri.toString(), line: source.selection.active.line }
       : undefined;
   const [base, next] = [uriOf(subject, left, right), uriOf(subject, right, left)];
-  await workspace.openTextDocument(next);
+  // Both at once: the server works on the one while the other is on its way.
+  await Promise.all([workspace.openTextDocument(next), workspace.openTextDocument(base)]);
+  times.push(performance.now());
   const row = from && listings.linesOf(next, from.uri, from.line, from.line)[0];
   const words: Record<AsmSide, string> = { base: l10n.t('baseline'), built: l10n.t('last built'), next: l10n.t('now') };
   const title = listings.titleOf(next) ?? subject.name;
@@ -67,6 +76,10 @@ async function review(
     preview: true,
     ...(row === undefined ? {} : { selection: new Range(row, 0, row, 0) }),
   });
+  times.push(performance.now());
+  const [found, texts, drawn] = times.slice(1).map((time, index) => Math.round(time - times[index]!));
+  room.log.debug(`listings of ${subject.name}: found in ${found} ms, texts in ${texts} ms, diff in ${drawn} ms`);
+  if (process.env.LPA_TIMES) console.log(`listings: found ${found} ms, texts ${texts} ms, diff ${drawn} ms`);
 }
 
 /** Asks which two of the three codes are to be compared: of the baseline, of the last patch, of the text as it is now. */
@@ -91,17 +104,18 @@ async function compareSides(room: Room, listings: Listings, argument: unknown): 
 
 /** Moves the cursor to the next (`step` 1) or previous row that differs by more than the compiler's own doing. */
 function toChange(listings: Listings, editor: TextEditor, step: 1 | -1): void {
-  const kinds = listings.kindsOf(editor.document);
-  const counts = (line: number): boolean => kinds[line] === 'changed' || kinds[line] === 'only';
+  const { document } = editor;
+  const kindOf = listings.kindsOf(document);
+  const counts = (line: number): boolean => {
+    const kind = kindOf(line);
+    return kind === 'changed' || kind === 'only';
+  };
   let line = editor.selection.active.line;
   // Rows that follow one another are one change.
   while (counts(line)) line += step;
-  while (line >= 0 && line < kinds.length && !counts(line)) line += step;
-  if (line < 0 || line >= kinds.length) {
-    void window.setStatusBarMessage(
-      step > 0 ? l10n.t('No change further down.') : l10n.t('No change further up.'),
-      3000,
-    );
+  while (line >= 0 && line < document.lineCount && !counts(line)) line += step;
+  if (line < 0 || line >= document.lineCount) {
+    tell(step > 0 ? l10n.t('No change further down.') : l10n.t('No change further up.'));
     return;
   }
   while (step < 0 && counts(line - 1)) line--;
@@ -133,12 +147,13 @@ function placesOf(document: TextDocument, label: string): { readonly range: Rang
 
 /** Listings, their diff, and the way between source and listing. */
 export function activate(room: Room): void {
-  const { context, server, decisions } = room;
-  const listings = new Listings(server);
+  const { context, server } = room;
+  const listings = new Listings(server, context.workspaceState.get(SOURCE_LINES, true));
   const selector = { scheme: asm.scheme };
   let drawn = '';
   context.subscriptions.push(
     workspace.registerTextDocumentContentProvider(asm.scheme, listings),
+    workspace.onDidOpenTextDocument((document) => listings.opened(document)),
     workspace.onDidCloseTextDocument((document) => listings.forget(document)),
     server.onState(() => {
       const now = server.states.map((state) => state.fingerprint).join(' ');
@@ -146,6 +161,8 @@ export function activate(room: Room): void {
       drawn = now;
       listings.refresh();
     }),
+    // What `last built` means is another code now, though nothing was edited.
+    onDidBuild(() => listings.refresh()),
     languages.registerHoverProvider(selector, {
       async provideHover(document, position) {
         const hover = await listings.hover(document, position.line);
@@ -179,6 +196,14 @@ export function activate(room: Room): void {
           : undefined;
       },
     }),
+    languages.registerFoldingRangeProvider(selector, {
+      provideFoldingRanges: (document) =>
+        listings.foldsOf(document).map(({ start, end }) => new FoldingRange(start, end, FoldingRangeKind.Region)),
+    }),
+    editorCommands.registerCommand(commands.toggleSource, async () => {
+      listings.withSource = !listings.withSource;
+      await context.workspaceState.update(SOURCE_LINES, listings.withSource);
+    }),
     editorCommands.registerCommand(commands.reviewFunction, (argument) => review(room, listings, argument)),
     editorCommands.registerCommand(commands.compareSides, (argument) => compareSides(room, listings, argument)),
     editorCommands.registerTextEditorCommand(commands.nextChange, (editor) => toChange(listings, editor, 1)),
@@ -187,24 +212,21 @@ export function activate(room: Room): void {
       const editor = window.activeTextEditor;
       const place = editor && listings.placeOf(editor.document, editor.selection.active.line);
       if (place) await window.showTextDocument(Uri.parse(place.uri), { selection: rangeOf(place) });
-      else void window.showInformationMessage(l10n.t('No source line is known for this row.'));
+      else tell(l10n.t('No source line is known for this row.'));
     }),
-    editorCommands.registerCommand(commands.markReviewed, async (argument) => {
-      const open = window.activeTextEditor && subjectOf(window.activeTextEditor.document.uri);
-      const subject = (argument as { readonly function?: FunctionItem })?.function ?? open;
-      const item = server.states
-        .flatMap((state) => state.units)
-        .flatMap((unit) => unit.functions)
-        .find((each) => each.unit === subject?.unit && each.name === subject?.name);
-      if (item) await decisions.review([item], true);
-    }),
-    editorCommands.registerCommand(commands.revealFunction, async (argument: FunctionItem) => {
-      if (argument?.place)
-        await window.showTextDocument(Uri.parse(argument.place.uri), {
-          selection: rangeOf(argument.place),
-          preserveFocus: false,
-        });
-    }),
+    editorCommands.registerCommand(
+      commands.revealFunction,
+      async (argument: Partial<FunctionItem> & { readonly root?: string }) => {
+        const { name, root } = argument ?? {};
+        const place =
+          argument?.place ??
+          (name && (await server.request(functionPlaces, { names: [name] }, undefined, root))[name]) ??
+          undefined;
+        if (place)
+          await window.showTextDocument(Uri.parse(place.uri), { selection: rangeOf(place), preserveFocus: false });
+      },
+    ),
   );
   marks.activate(room, listings);
+  arrows.activate(room, listings);
 }

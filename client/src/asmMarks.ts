@@ -6,6 +6,9 @@ import type { Room } from './room.ts';
 /** Source lines of a selection beyond which it is no pointing at something, but the whole file. */
 const MAX_LINES = 500;
 
+/** Opacity of rows that stand back: still three times as bright or dark as what is behind them, in the themes that come with VS Code. */
+const DIMMED = 0.78;
+
 const lineRange = (line: number): Range => new Range(line, 0, line, 0);
 
 /**
@@ -13,7 +16,7 @@ const lineRange = (line: number): Range => new Range(line, 0, line, 0);
  * selected in a source lights up in the listings that are open, and the other way.
  */
 export function activate({ context }: Room, listings: Listings): void {
-  const dimmed = window.createTextEditorDecorationType({ opacity: '0.55' });
+  const dimmed = window.createTextEditorDecorationType({ opacity: String(DIMMED) });
   const lit = window.createTextEditorDecorationType({
     isWholeLine: true,
     backgroundColor: new ThemeColor(colors.linkedLine),
@@ -25,10 +28,20 @@ export function activate({ context }: Room, listings: Listings): void {
   });
 
   const dim = (editor: TextEditor): void => {
-    const ranges = listings.kindsOf(editor.document).flatMap((kind, line) => {
-      if ((kind !== 'registers' && kind !== 'moved') || line >= editor.document.lineCount) return [];
-      return [editor.document.lineAt(line).range];
-    });
+    const { document } = editor;
+    const kindOf = listings.kindsOf(document);
+    const isNoise = (line: number): boolean => {
+      const kind = kindOf(line);
+      return kind === 'registers' || kind === 'moved' || kind === 'renumbered';
+    };
+    const ranges: Range[] = [];
+    // Rows that follow one another are one range: a long function has thousands of them.
+    for (let line = 0; line < document.lineCount; line++) {
+      if (!isNoise(line)) continue;
+      const start = line;
+      while (isNoise(line + 1)) line++;
+      ranges.push(new Range(start, 0, line, Number.MAX_SAFE_INTEGER));
+    }
     editor.setDecorations(dimmed, ranges);
   };
   const isListing = (editor: TextEditor): boolean => editor.document.uri.scheme === asm.scheme;

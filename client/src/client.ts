@@ -1,12 +1,25 @@
 import type { CancellationToken, Event, ExtensionContext, LogOutputChannel, WorkspaceFolder } from 'vscode';
 import { EventEmitter, commands as editorCommands, l10n, Uri, window, workspace } from 'vscode';
 import {
+  acceptFinding,
+  applyPatch,
+  buildPatch,
   type Choices,
+  checkNow,
+  clearCache,
+  dataAt,
+  exportReport,
+  functionAt,
+  hookEdit,
+  inspectPatch,
   type Method,
   type PatchState,
+  revertPatch,
   type ServerSettings,
   setChoices,
   setSettings,
+  typeAt,
+  xenAction,
 } from '../../server/src/protocol.ts';
 import type { FolderOptions, FolderServer } from './folderServer.ts';
 import { contexts, section, settings } from './names.ts';
@@ -14,9 +27,28 @@ import { CompileErrors } from './problems.ts';
 import { EMPTY } from './state.ts';
 import { configuredFolders, isSource } from './workspace.ts';
 
+/** What is asked only where the user invoked a command: it may start a server that nobody started any more because it kept ending. */
+const BY_USER: ReadonlySet<string> = new Set(
+  [
+    acceptFinding,
+    applyPatch,
+    buildPatch,
+    checkNow,
+    clearCache,
+    dataAt,
+    exportReport,
+    functionAt,
+    hookEdit,
+    inspectPatch,
+    revertPatch,
+    typeAt,
+    xenAction,
+  ].map(({ method }) => method),
+);
+
 export function readSettings(): ServerSettings {
   const values = workspace.getConfiguration(section);
-  const pause = values.get<number>(settings.checkUnsavedDelay, 600);
+  const pause = values.get<number>(settings.checkUnsavedDelay, 300);
   return {
     ...(values.get<boolean>(settings.checkUnsaved, true) ? { idlePause: Math.max(100, pause) } : {}),
     inlayHints: values.get<boolean>(settings.inlayHints, false),
@@ -74,6 +106,11 @@ export class Server {
     return [...this.#folders.values()].some((each) => each.running);
   }
 
+  /** The server of this folder runs: what only a view wants to know is asked of no other, since a question starts one. */
+  isRunning(root: string): boolean {
+    return [...this.#folders.values()].some((each) => each.running && each.state.root === root);
+  }
+
   /** Process id of the current folder's language server: for tests that kill it. */
   get pid(): number | undefined {
     return this.#current()?.pid;
@@ -94,11 +131,11 @@ export class Server {
       const folders = await configuredFolders();
       void editorCommands.executeCommand('setContext', contexts.configured, folders.length > 0);
       const open = workspace.textDocuments.filter(isSource);
-      for (const folder of folders)
-        if (
-          open.some((document) => workspace.getWorkspaceFolder(document.uri)?.uri.toString() === folder.uri.toString())
-        )
-          await this.#ready(folder);
+      const wanted = folders.filter(({ uri }) =>
+        open.some((document) => workspace.getWorkspaceFolder(document.uri)?.uri.toString() === uri.toString()),
+      );
+      // One that does not start keeps no other from it; why is in the log.
+      await Promise.allSettled(wanted.map((folder) => this.#ready(folder)));
     };
     void look();
     if (this.#watching) return;
@@ -136,13 +173,13 @@ export class Server {
   }
 
   /** The running server of a folder, started where it is not; undefined in a window that is not trusted. */
-  async #ready(folder: WorkspaceFolder): Promise<FolderServer | undefined> {
+  async #ready(folder: WorkspaceFolder, asked = false): Promise<FolderServer | undefined> {
     if (!workspace.isTrusted) return undefined;
     const key = folder.uri.toString();
-    const created = this.#creating.get(key);
-    let server = this.#folders.get(key) ?? (await created);
-    if (!server) {
-      const creating = createServer({
+    // Noted before anything is awaited: two questions at once must not make two servers for one folder.
+    const creating =
+      this.#creating.get(key) ??
+      createServer({
         folder,
         extension: this.#context.extensionUri,
         log: this.#log,
@@ -151,11 +188,12 @@ export class Server {
         settings: readSettings,
         changed: () => this.#changed(),
       });
-      this.#creating.set(key, creating);
-      server = await creating;
-      this.#folders.set(key, server);
-    }
-    await server.ready();
+    this.#creating.set(key, creating);
+    const server = await creating;
+    // The folder may have left the window meanwhile.
+    if (this.#creating.get(key) !== creating) return undefined;
+    this.#folders.set(key, server);
+    await server.ready(asked);
     return server;
   }
 
@@ -174,13 +212,18 @@ export class Server {
     this.#states.fire(this.state);
   }
 
-  /** The server that a question is about: by its root, its document or its unit; else the current one, or the first folder's. */
+  /**
+   * The server that a question is about: by its root, its document or its unit; else the current one, or the first folder's. A root that
+   * no configured folder has gets none: the answer of another folder would be taken for its own.
+   */
   async #route(about: { readonly root?: string; readonly uri?: string; readonly unit?: string }) {
     const known = [...this.#folders.values()];
     const { root, uri, unit } = about;
-    if (root !== undefined) {
+    if (root !== undefined && root !== '') {
       const found = known.find((each) => each.state.root === root);
       if (found) return found;
+      const named = (await configuredFolders()).find((each) => each.uri.fsPath === root);
+      return named && this.#ready(named);
     }
     const folder = uri === undefined ? undefined : workspace.getWorkspaceFolder(Uri.parse(uri));
     const ofFolder = folder && this.#folders.get(folder.uri.toString());
@@ -212,7 +255,7 @@ export class Server {
           ? l10n.t('No folder of this window has a livepatch.json or a compile_commands.json.')
           : l10n.t('The folder is not trusted: no compiler is run in it.'),
       );
-    return (await server.ready()).sendRequest<Result>(method.method, params, token);
+    return (await server.ready(BY_USER.has(method.method))).sendRequest<Result>(method.method, params, token);
   }
 
   /** Tells every server that runs; the others learn by their start options. */
@@ -227,6 +270,6 @@ export class Server {
   async restart(): Promise<void> {
     const server = this.#current();
     if (server) await server.restart();
-    else for (const folder of await configuredFolders()) await this.#ready(folder);
+    else for (const folder of await configuredFolders()) await this.#ready(folder, true);
   }
 }

@@ -6,29 +6,61 @@ import {
   TaskScope,
   tasks,
   Uri,
+  type WorkspaceFolder,
   window,
   workspace,
 } from 'vscode';
-import { acceptFinding, cancelBuild, checkNow, clearCache } from '../../server/src/protocol.ts';
+import { acceptFinding, cancelBuild, checkNow, clearCache, type PatchState } from '../../server/src/protocol.ts';
+import { rootOf } from './apply.ts';
+import type { Server } from './client.ts';
 import { commands, walkthrough } from './names.ts';
 import type { Room } from './room.ts';
+import { tell } from './status.ts';
+import { xenFolder } from './workspace.ts';
 
 const CONFIG = `{
   "buildDir": "build",
-  "baseline": "HEAD",
+  "baseline": { "git": "HEAD" },
   "targets": [{ "name": "program", "kind": "process", "executable": "build/program" }]
 }
 `;
 
+/** A first livepatch.json for a Xen tree: where its commands are, the machine that boots it, and what shows whether a patch took. */
+const xenConfig = (buildDir: string): string => `{
+  "buildDir": "${buildDir}",
+  "baseline": { "git": "HEAD" },
+  "targets": [
+    {
+      "name": "test machine",
+      "kind": "xen",
+      "vm": "xen",
+      "verify": "cat /sys/hypervisor/version/extra"
+    }
+  ]
+}
+`;
+
+/** The folder that a command is about: of its argument, of the active editor, the only one, or the one that the user picks. */
+async function chooseFolder(argument: unknown): Promise<WorkspaceFolder | undefined> {
+  const folders = workspace.workspaceFolders ?? [];
+  const root = rootOf(argument);
+  const active = window.activeTextEditor?.document.uri;
+  const known = folders.find(({ uri }) => uri.fsPath === root) ?? (active && workspace.getWorkspaceFolder(active));
+  if (known || folders.length < 2) return known ?? folders[0];
+  return window.showWorkspaceFolderPick();
+}
+
 /** Opens livepatch.json, written with a first content where there is none. */
-async function openConfig(): Promise<void> {
-  const folder = workspace.workspaceFolders?.[0];
-  if (!folder) return void window.showInformationMessage(l10n.t('Open the folder of a C project first.'));
+async function openConfig(argument: unknown): Promise<void> {
+  if (!workspace.workspaceFolders?.length) return tell(l10n.t('Open the folder of a C project first.'));
+  const folder = await chooseFolder(argument);
+  if (!folder) return;
   const file = Uri.joinPath(folder.uri, 'livepatch.json');
   try {
     await workspace.fs.stat(file);
   } catch {
-    await workspace.fs.writeFile(file, new TextEncoder().encode(CONFIG));
+    const xen = await xenFolder(folder.uri);
+    await workspace.fs.writeFile(file, new TextEncoder().encode(xen ? xenConfig(xen) : CONFIG));
   }
   await window.showTextDocument(file);
 }
@@ -73,8 +105,28 @@ async function override({ decisions, server }: Room, argument: unknown): Promise
   });
   if (!reason) return;
   if (!keep) return decisions.override(`${code}:${symbol}`, reason.trim());
-  const { ok, message: told } = await server.request(acceptFinding, { code, symbol, reason: reason.trim() });
-  if (!ok) void window.showErrorMessage(told);
+  await accept(server, { code, symbol, reason: reason.trim() });
+}
+
+/** Writes an acceptance into livepatch.json of the folder that has the finding, or takes it out; a failure is told. */
+async function accept(
+  server: Server,
+  about: { readonly code: string; readonly symbol: string; readonly reason?: string },
+): Promise<void> {
+  const has = ({ units }: PatchState): boolean =>
+    units.some(({ findings }) => findings.some(({ code, symbol }) => code === about.code && symbol === about.symbol));
+  const { root } = has(server.state) ? server.state : (server.states.find(has) ?? server.state);
+  const { ok, message } = await server.request(acceptFinding, about, undefined, root);
+  if (!ok) void window.showErrorMessage(message);
+}
+
+/** Ends the running check in every folder that has one. */
+async function cancel({ server, log }: Room): Promise<void> {
+  const busy = server.states.filter((state) => state.busy);
+  const ended = await Promise.allSettled(
+    (busy.length > 0 ? busy : [server.state]).map(({ root }) => server.request(cancelBuild, {}, undefined, root)),
+  );
+  for (const each of ended) if (each.status === 'rejected') log.warn(String(each.reason));
 }
 
 const nameOf = (argument: unknown): string | undefined => {
@@ -89,7 +141,7 @@ export function activate(room: Room): void {
     context.subscriptions.push(editorCommands.registerCommand(name, action));
   };
   register(commands.checkNow, () => server.request(checkNow, {}));
-  register(commands.cancel, () => server.request(cancelBuild, {}));
+  register(commands.cancel, () => cancel(room));
   register(commands.leaveOut, async (argument) => {
     const name = nameOf(argument);
     if (name) await decisions.leaveOut(name, true);
@@ -103,8 +155,11 @@ export function activate(room: Room): void {
     const given = argument as { code?: string; symbol?: string; finding?: { code: string; symbol: string } };
     const { code, symbol } = given?.finding ?? given;
     if (!code || !symbol) return;
-    if ((argument as { keep?: boolean }).keep) await server.request(acceptFinding, { code, symbol });
-    else await decisions.override(`${code}:${symbol}`, undefined);
+    const key = `${code}:${symbol}`;
+    // The view does not know which of the two a reason comes from.
+    const isKept = (argument as { keep?: boolean }).keep || !(key in decisions.choices.overrides);
+    if (isKept) await accept(server, { code, symbol });
+    else await decisions.override(key, undefined);
   });
   register(commands.openDocs, async (argument) => {
     const given = argument as { code?: string; finding?: { code: string } };
@@ -118,7 +173,7 @@ export function activate(room: Room): void {
   register(commands.recordBuild, () => recordBuild(room));
   register(commands.clearCache, async () => {
     const { message } = await server.request(clearCache, {});
-    void window.showInformationMessage(message);
+    tell(message);
   });
   register(commands.restartServer, () => server.restart());
   register(commands.openWalkthrough, () =>

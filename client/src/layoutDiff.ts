@@ -11,6 +11,7 @@ import { type LayoutSubject, layoutText, typeAt } from '../../server/src/protoco
 import type { Server } from './client.ts';
 import { commands, layout } from './names.ts';
 import type { Room } from './room.ts';
+import { tell } from './status.ts';
 
 type Subject = Pick<LayoutSubject, 'unit' | 'type'>;
 
@@ -53,7 +54,7 @@ export function activate({ context, server }: Room): void {
       subject = (await server.request(typeAt, { uri: editor.document.uri.toString(), line, character })) ?? undefined;
     }
     if (typeof subject?.type !== 'string') {
-      void window.showInformationMessage(
+      tell(
         l10n.t(
           'No type whose layout changed is at the cursor. Put it on the name of a struct or on one of its fields.',
         ),

@@ -8,17 +8,38 @@ export const commands = {
   cancel: 'livepatch.cancel',
   reviewFunction: 'livepatch.reviewFunction',
   markReviewed: 'livepatch.markReviewed',
+  reviewNext: 'livepatch.reviewNext',
   compareLayout: 'livepatch.compareLayout',
+  showLayoutPicture: 'livepatch.showLayoutPicture',
+  compareData: 'livepatch.compareData',
+  showOverview: 'livepatch.showOverview',
+  exportMarkdown: 'livepatch.exportMarkdown',
+  exportHtml: 'livepatch.exportHtml',
   compareSides: 'livepatch.compareSides',
   nextChange: 'livepatch.nextChange',
   previousChange: 'livepatch.previousChange',
+  toggleSource: 'livepatch.toggleSource',
   goToSource: 'livepatch.goToSource',
   revealFunction: 'livepatch.revealFunction',
   buildPatch: 'livepatch.buildPatch',
   applyPatch: 'livepatch.applyPatch',
+  applyPatchFromView: 'livepatch.applyPatchFromView',
   revertPatch: 'livepatch.revertPatch',
+  revertPatchFromView: 'livepatch.revertPatchFromView',
   inspectPatch: 'livepatch.inspectPatch',
   refreshTargets: 'livepatch.refreshTargets',
+  vmCreate: 'livepatch.vmCreate',
+  vmStart: 'livepatch.vmStart',
+  vmStop: 'livepatch.vmStop',
+  vmConsole: 'livepatch.vmConsole',
+  vmSsh: 'livepatch.vmSsh',
+  xenUpload: 'livepatch.xenUpload',
+  xenReplaceWith: 'livepatch.xenReplaceWith',
+  xenApply: 'livepatch.xenApply',
+  xenRevert: 'livepatch.xenRevert',
+  xenUnload: 'livepatch.xenUnload',
+  xenReplace: 'livepatch.xenReplace',
+  xenAddHooks: 'livepatch.xenAddHooks',
   leaveOut: 'livepatch.leaveOut',
   takeIn: 'livepatch.takeIn',
   override: 'livepatch.override',
@@ -54,6 +75,8 @@ export const contexts = {
   building: 'livepatch.building',
   /** Some function's machine code changed. */
   hasChanges: 'livepatch.hasChanges',
+  /** A folder of the window is a Xen tree, or a target is a hypervisor. */
+  xen: 'livepatch.xen',
 } as const;
 
 export const views = { container: 'livepatch', patch: 'livepatch.patch' } as const;
@@ -64,13 +87,26 @@ export const items = {
   file: 'file',
   function: 'function',
   functionLeftOut: 'functionLeftOut',
+  /** Left out because only line numbers differ: nothing to take in. */
+  functionLineOnly: 'functionLineOnly',
   finding: 'finding',
+  data: 'data',
   blocker: 'blocker',
   overridden: 'overridden',
   targets: 'targets',
   target: 'target',
   targetPatched: 'targetPatched',
+  /** A hypervisor that answers, with and without an applied patch; and one that does not. */
+  targetXen: 'targetXen',
+  targetXenPatched: 'targetXenPatched',
+  targetXenDown: 'targetXenDown',
+  machines: 'machines',
+  /** Followed by its state. */
+  machine: 'machine',
+  /** A payload in a hypervisor, followed by the actions that are legal now. */
+  xenPatch: 'xenPatch',
   applied: 'applied',
+  running: 'running',
 } as const;
 
 /** Colours that themes may change. */
@@ -84,5 +120,11 @@ export const colors = {
 export const asm = { scheme: 'livepatch-asm', language: 'livepatch-asm' } as const;
 /** Layouts of types are shown as C. */
 export const layout = { scheme: 'livepatch-layout' } as const;
+/** Values of data are shown as C. */
+export const data = { scheme: 'livepatch-data' } as const;
+/** Pictures of the extension's own panels, below media/. */
+export const panelIcons = { light: 'panel-light.svg', dark: 'panel-dark.svg' } as const;
+/** Kinds of webview panels. */
+export const panels = { overview: 'livepatch.overview', layout: 'livepatch.layoutPicture' } as const;
 export const section = 'livepatch';
 export const walkthrough = 'livepatch.start';

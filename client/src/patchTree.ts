@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import {
   EventEmitter,
   l10n,
@@ -11,12 +11,24 @@ import {
   TreeItemCollapsibleState,
   Uri,
   window,
+  workspace,
 } from 'vscode';
-import type { FindingItem, FunctionItem, PatchState, UnitItem } from '../../server/src/protocol.ts';
+import type {
+  DataItem,
+  FindingItem,
+  FunctionItem,
+  PatchState,
+  RunningFunction,
+  UnitItem,
+} from '../../server/src/protocol.ts';
+import { machineItem, machinesItem } from './machineItems.ts';
+import type { MachineItem } from './machines.ts';
 import { commands, items, views } from './names.ts';
 import type { Room } from './room.ts';
+import { runningItem } from './runningItem.ts';
 import { blockersOf, blockersText, functionsText } from './status.ts';
 import type { TargetItem } from './targets.ts';
+import { xenPatchItem, xenTargetContext } from './xenItems.ts';
 
 export type Node =
   | { readonly kind: 'patch'; readonly state: PatchState }
@@ -24,13 +36,20 @@ export type Node =
   | { readonly kind: 'header'; readonly uri: Uri; readonly findings: readonly FindingItem[]; readonly root: string }
   | { readonly kind: 'function'; readonly function: FunctionItem }
   | { readonly kind: 'finding'; readonly finding: FindingItem; readonly unit: string }
+  | { readonly kind: 'data'; readonly data: DataItem }
   | { readonly kind: 'problem'; readonly text: string }
+  | { readonly kind: 'unchanged' }
   | { readonly kind: 'targets'; readonly list: readonly TargetItem[] }
   | { readonly kind: 'target'; readonly target: TargetItem }
-  | { readonly kind: 'applied'; readonly target: TargetItem; readonly patch: TargetItem['patches'][number] };
+  | { readonly kind: 'machines' }
+  | { readonly kind: 'machine'; readonly machine: MachineItem }
+  | { readonly kind: 'applied'; readonly target: TargetItem; readonly patch: TargetItem['patches'][number] }
+  | { readonly kind: 'running'; readonly target: TargetItem; readonly patch: string; readonly one: RunningFunction };
 
 /** Milliseconds between questions to the targets while the view is visible. */
 const POLL = 4000;
+/** The same where a hypervisor is among them: each question is a session of ssh, and work for a small machine. */
+const POLL_SSH = 15_000;
 
 const icon = (name: string, color?: string): ThemeIcon =>
   new ThemeIcon(name, color ? new ThemeColor(color) : undefined);
@@ -71,10 +90,21 @@ export function sharedFindings(units: readonly UnitItem[]): Map<string, FindingI
 
 /** Worth a line in the view: something changed, or something went wrong. */
 const interesting = (unit: UnitItem): boolean =>
-  unit.functions.length > 0 || ownFindings(unit).length > 0 || unit.phase === 'compileError' || unit.phase === 'failed';
+  unit.functions.length > 0 ||
+  unit.data.length > 0 ||
+  ownFindings(unit).length > 0 ||
+  unit.phase === 'compileError' ||
+  unit.phase === 'failed';
 
 const isInteresting = (state: PatchState): boolean =>
   state.units.some((unit) => interesting(unit) || unit.findings.length > 0);
+
+/** The box by which something is marked as looked at. */
+const reviewBox = (reviewed: boolean, name: string): NonNullable<TreeItem['checkboxState']> & object => ({
+  state: reviewed ? TreeItemCheckboxState.Checked : TreeItemCheckboxState.Unchecked,
+  tooltip: reviewed ? l10n.t('Reviewed') : l10n.t('Not reviewed'),
+  accessibilityInformation: { label: l10n.t('Reviewed: {0}', name), role: 'checkbox' },
+});
 
 class Tree implements TreeDataProvider<Node> {
   readonly #room: Room;
@@ -90,13 +120,17 @@ class Tree implements TreeDataProvider<Node> {
   }
 
   getChildren(node?: Node): Node[] {
-    const { server, targets } = this.#room;
+    const { server, targets, machines } = this.#room;
     const { states } = server;
     switch (node?.kind) {
       case undefined: {
         const problems = states.flatMap((each) => each.problems).map((text): Node => ({ kind: 'problem', text }));
         const all = states.filter(isInteresting).map((state): Node => ({ kind: 'patch', state }));
+        const isEmpty = all.length === 0 && server.running;
         if (targets.list.length > 0) all.push({ kind: 'targets', list: targets.list });
+        if (server.running && machines.list.length > 0) all.push({ kind: 'machines' });
+        // In a view with anything in it the welcome text is not shown: it goes as soon as the targets have answered.
+        if (isEmpty && all.length > 0 && problems.length === 0) all.unshift({ kind: 'unchanged' });
         return [...all, ...problems];
       }
       case 'patch':
@@ -111,12 +145,19 @@ class Tree implements TreeDataProvider<Node> {
       case 'file':
         return [
           ...node.unit.functions.map((each): Node => ({ kind: 'function', function: each })),
+          ...node.unit.data.map((each): Node => ({ kind: 'data', data: each })),
           ...ownFindings(node.unit).map((finding): Node => ({ kind: 'finding', finding, unit: node.unit.id })),
         ];
+      case 'machines':
+        return machines.list.map((machine): Node => ({ kind: 'machine', machine }));
       case 'targets':
         return node.list.map((target): Node => ({ kind: 'target', target }));
       case 'target':
         return node.target.patches.map((patch): Node => ({ kind: 'applied', target: node.target, patch }));
+      case 'applied':
+        return (node.patch.running ?? []).map(
+          (one): Node => ({ kind: 'running', target: node.target, patch: node.patch.id, one }),
+        );
       default:
         return [];
     }
@@ -138,10 +179,18 @@ class Tree implements TreeDataProvider<Node> {
         return this.#function(node.function);
       case 'finding':
         return this.#finding(node.finding, node.unit);
+      case 'data':
+        return this.#data(node.data);
       case 'problem': {
         const item = new TreeItem(node.text);
         item.iconPath = icon('warning', 'list.warningForeground');
         item.tooltip = node.text;
+        return item;
+      }
+      case 'unchanged': {
+        const item = new TreeItem(l10n.t('No edit has changed any machine code yet'));
+        item.id = 'unchanged';
+        item.iconPath = icon('pass');
         return item;
       }
       case 'targets': {
@@ -151,10 +200,17 @@ class Tree implements TreeDataProvider<Node> {
         item.iconPath = icon('server-process');
         return item;
       }
+      case 'machines':
+        return machinesItem();
+      case 'machine':
+        return machineItem(node.machine);
       case 'target':
         return this.#target(node.target);
       case 'applied':
+        if (node.target.kind === 'xen') return xenPatchItem(node.target, node.patch);
         return this.#applied(node.target, node.patch);
+      case 'running':
+        return runningItem(node.target, node.patch, node.one);
     }
   }
 
@@ -175,7 +231,11 @@ class Tree implements TreeDataProvider<Node> {
     const item = new TreeItem(Uri.file(unit.file), TreeItemCollapsibleState.Expanded);
     item.id = `file ${unit.id}`;
     item.contextValue = items.file;
-    const words = [PHASE[unit.phase], unit.stale ? l10n.t('stale') : ''].filter((word) => word !== '');
+    const name = basename(unit.file);
+    const units = this.#room.server.states.flatMap((state) => state.units.filter(interesting));
+    const isOneOf = units.some((each) => each.file !== unit.file && basename(each.file) === name);
+    const where = isOneOf ? dirname(workspace.asRelativePath(unit.file)) : '';
+    const words = [where, PHASE[unit.phase], unit.stale ? l10n.t('stale') : ''].filter((word) => word !== '');
     if (words.length > 0) item.description = words.join(', ');
     if (unit.message) item.tooltip = unit.message;
     return item;
@@ -190,16 +250,12 @@ class Tree implements TreeDataProvider<Node> {
         : each.status;
     const reviewed = this.#room.decisions.isReviewed(each);
     item.description = `${size}${each.leftOut ? `, ${l10n.t('left out')}` : ''}`;
-    item.contextValue = each.leftOut ? items.functionLeftOut : items.function;
+    item.contextValue = each.lineOnly ? items.functionLineOnly : each.leftOut ? items.functionLeftOut : items.function;
     item.iconPath = icon(
       each.status === 'new' ? 'diff-added' : each.status === 'removed' ? 'diff-removed' : 'diff-modified',
       each.leftOut ? 'disabledForeground' : undefined,
     );
-    if (!each.leftOut)
-      item.checkboxState = {
-        state: reviewed ? TreeItemCheckboxState.Checked : TreeItemCheckboxState.Unchecked,
-        tooltip: reviewed ? l10n.t('Reviewed') : l10n.t('Not reviewed'),
-      };
+    if (!each.leftOut) item.checkboxState = reviewBox(reviewed, each.name);
     const tip = new MarkdownString();
     tip.appendMarkdown(`${l10n.t('{0} {1} → {2} bytes', `\`${each.name}\``, each.baseSize, each.nextSize)}\n\n`);
     for (const reason of each.reasons) tip.appendMarkdown('- ').appendText(reason).appendMarkdown('\n');
@@ -209,6 +265,18 @@ class Tree implements TreeDataProvider<Node> {
       command: commands.reviewFunction,
       arguments: [{ unit: each.unit, name: each.name }],
     };
+    return item;
+  }
+
+  #data(each: DataItem): TreeItem {
+    const item = new TreeItem(each.label);
+    item.id = `data ${each.unit} ${each.name}`;
+    item.description = each.summary;
+    item.tooltip = each.summary;
+    item.accessibilityInformation = { label: `${each.label}: ${each.summary}` };
+    item.contextValue = items.data;
+    item.iconPath = icon('symbol-variable');
+    item.command = { title: l10n.t('Compare'), command: commands.compareData, arguments: [{ data: each }] };
     return item;
   }
 
@@ -223,6 +291,15 @@ class Tree implements TreeDataProvider<Node> {
       : finding.severity === 'blocker'
         ? items.blocker
         : items.finding;
+    const reviewed = this.#room.decisions.isFindingReviewed(finding);
+    item.checkboxState = reviewBox(reviewed, `${finding.code}: ${finding.symbol}`);
+    // The name of an item is else its tooltip alone: neither code nor severity.
+    const severity = { blocker: l10n.t('blocker'), review: l10n.t('to review'), note: l10n.t('note') }[
+      finding.severity
+    ];
+    item.accessibilityInformation = {
+      label: `${finding.code}: ${finding.symbol}, ${severity}. ${String(item.description)}`,
+    };
     if (finding.place) {
       const { uri, line, character } = finding.place;
       const selection = { start: { line, character }, end: { line, character } };
@@ -239,7 +316,8 @@ class Tree implements TreeDataProvider<Node> {
     );
     // The view keeps an item collapsed that had no children: one with patches is another item.
     item.id = `target ${target.root} ${target.name}${target.patches.length > 0 ? ' patched' : ''}`;
-    item.contextValue = applied.length > 0 ? items.targetPatched : items.target;
+    const plain = applied.length > 0 ? items.targetPatched : items.target;
+    item.contextValue = target.kind === 'xen' ? xenTargetContext(target) : plain;
     const where = target.pid === undefined ? '' : ` (${l10n.t('process {0}', target.pid)})`;
     item.description = target.alive
       ? `${applied.length === 0 ? l10n.t('running') : applied.length === 1 ? l10n.t('1 patch') : l10n.t('{0} patches', applied.length)}${where}`
@@ -252,7 +330,10 @@ class Tree implements TreeDataProvider<Node> {
   }
 
   #applied(target: TargetItem, patch: TargetItem['patches'][number]): TreeItem {
-    const item = new TreeItem(patch.id);
+    const item = new TreeItem(
+      patch.id,
+      (patch.running ?? []).length > 0 ? TreeItemCollapsibleState.Collapsed : TreeItemCollapsibleState.None,
+    );
     item.id = `applied ${target.root} ${target.name} ${patch.id}`;
     item.contextValue = items.applied;
     item.description = `${patch.state}: ${patch.functions.join(', ')}`;
@@ -266,7 +347,7 @@ class Tree implements TreeDataProvider<Node> {
 
 /** The Live Patch view: patch → file → function and findings; targets with their state. Checked functions are reviewed. */
 export function activate(room: Room): void {
-  const { context, server, decisions, targets } = room;
+  const { context, server, decisions, targets, machines } = room;
   const tree = new Tree(room);
   const view = window.createTreeView(views.patch, {
     treeDataProvider: tree,
@@ -278,8 +359,14 @@ export function activate(room: Room): void {
     const blockers = server.states.flatMap(blockersOf);
     view.badge = blockers.length > 0 ? { value: blockers.length, tooltip: blockersText(blockers.length) } : undefined;
   };
+  let asked = 0;
   const ask = (): void => {
-    if (view.visible && server.running) targets.refresh().catch(() => {});
+    if (!view.visible || !server.running) return;
+    const pause = targets.list.some(({ kind }) => kind === 'xen') ? POLL_SSH : 0;
+    if (Date.now() - asked < pause) return;
+    asked = Date.now();
+    targets.refresh().catch(() => {});
+    if (machines.hasXen) machines.refresh().catch(() => {});
   };
   const timer = setInterval(ask, POLL);
   context.subscriptions.push(
@@ -288,10 +375,15 @@ export function activate(room: Room): void {
     server.onState(refresh),
     decisions.onDidChange(refresh),
     targets.onDidChange(refresh),
+    machines.onDidChange(refresh),
     view.onDidChangeVisibility(ask),
     view.onDidChangeCheckboxState(async ({ items: changed }) => {
       const list = (wanted: TreeItemCheckboxState): FunctionItem[] =>
         changed.flatMap(([node, state]) => (node.kind === 'function' && state === wanted ? [node.function] : []));
+      const findings = (wanted: TreeItemCheckboxState): FindingItem[] =>
+        changed.flatMap(([node, state]) => (node.kind === 'finding' && state === wanted ? [node.finding] : []));
+      await decisions.reviewFindings(findings(TreeItemCheckboxState.Checked), true);
+      await decisions.reviewFindings(findings(TreeItemCheckboxState.Unchecked), false);
       await decisions.review(list(TreeItemCheckboxState.Checked), true);
       await decisions.review(list(TreeItemCheckboxState.Unchecked), false);
     }),

@@ -27,20 +27,30 @@ export function activate({ context, server, targets }: Room): void {
     const lenses: CodeLens[] = [];
     for (const { root } of server.states) {
       const names = redirected(root);
-      if (names.size === 0) continue;
+      // A lens starts no server.
+      if (names.size === 0 || !server.isRunning(root)) continue;
       const places = await server.request(functionPlaces, { names: [...names.keys()] }, undefined, root);
       for (const [name, place] of Object.entries(places) as [string, Place][])
         if (Uri.parse(place.uri).toString() === document.uri.toString())
           lenses.push(
-            new CodeLens(rangeOf(place), { title: `$(vm-active) ${names.get(name)}`, command: `${views.patch}.focus` }),
+            new CodeLens(rangeOf(place), { title: names.get(name) ?? name, command: `${views.patch}.focus` }),
           );
     }
     return lenses;
   };
 
+  // Where a function stands is known once its unit has been compared: after a reload, that may be later than what the targets say.
+  let busy = false;
+  const settled = (): void => {
+    const before = busy;
+    busy = server.states.some((state) => state.busy);
+    if (before && !busy && server.states.some(({ root }) => redirected(root).size > 0)) changed.fire();
+  };
+
   context.subscriptions.push(
     changed,
     targets.onDidChange(() => changed.fire()),
+    server.onState(settled),
     languages.registerCodeLensProvider(
       { scheme: 'file', language: 'c' },
       { onDidChangeCodeLenses: changed.event, provideCodeLenses: lensesOf },

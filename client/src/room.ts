@@ -1,6 +1,7 @@
 import type { ExtensionContext, LogOutputChannel } from 'vscode';
 import type { Server } from './client.ts';
 import type { Decisions } from './decisions.ts';
+import type { Machines } from './machines.ts';
 import type { Targets } from './targets.ts';
 
 /** What every feature gets: the extension's context, the language server, the user's decisions and the output channel. */
@@ -9,6 +10,7 @@ export interface Room {
   readonly server: Server;
   readonly decisions: Decisions;
   readonly targets: Targets;
+  readonly machines: Machines;
   readonly log: LogOutputChannel;
 }
 

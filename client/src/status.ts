@@ -1,11 +1,19 @@
 import { l10n, MarkdownString, StatusBarAlignment, ThemeColor, window } from 'vscode';
 import type { FindingItem, PatchState } from '../../server/src/protocol.ts';
-import { views } from './names.ts';
+import { commands, views } from './names.ts';
 import type { Room } from './room.ts';
 
 interface Look {
   readonly text: string;
   readonly color?: 'error' | 'warning';
+}
+
+/** Milliseconds that a sentence stands in the status bar. */
+const STAYS = 6000;
+
+/** Tells the outcome of a command in the status bar: nothing that has to be answered. */
+export function tell(text: string): void {
+  window.setStatusBarMessage(text, STAYS);
 }
 
 export const blockersText = (number: number): string =>
@@ -36,11 +44,20 @@ function look(state: PatchState): Look {
   if (state.verdict === 'blocked')
     return { text: `$(circle-slash) Live Patch: ${blockersText(blockers.length)}`, color: 'error' };
   if (functions.length > 0) return { text: `$(zap) Live Patch: ${functionsText(functions.length)}` };
+  // Nothing was compared: that the code is the same would be said of nothing.
+  if (state.units.length === 0 && state.problems.length > 0)
+    return { text: `$(warning) Live Patch: ${l10n.t('nothing can be compared')}`, color: 'warning' };
   return { text: `$(check) Live Patch: ${l10n.t('same code')}` };
 }
 
 function explain(state: PatchState): MarkdownString {
   const text = new MarkdownString('', true);
+  text.isTrusted = { enabledCommands: [commands.cancel] };
+  if (state.busy) {
+    const { title = l10n.t('Comparing the edits'), done, total } = state.progress ?? {};
+    const far = total ? l10n.t('{0} ({1} of {2})', title, done ?? 0, total) : title;
+    text.appendText(far).appendMarkdown(`\n\n[${l10n.t('Cancel')}](command:${commands.cancel})\n\n`);
+  }
   for (const unit of state.units) {
     for (const each of unit.functions) {
       const size =
@@ -52,6 +69,7 @@ function explain(state: PatchState): MarkdownString {
     if (unit.message && unit.phase === 'failed')
       text.appendMarkdown('- ').appendText(unit.message).appendMarkdown('\n');
   }
+  for (const problem of state.problems) text.appendMarkdown('- ').appendText(problem).appendMarkdown('\n');
   if (text.value === '') text.appendMarkdown(`${l10n.t('The edits so far change no machine code.')}\n`);
   text.appendMarkdown(`\n${l10n.t('Click for the Live Patch view.')}`);
   return text;

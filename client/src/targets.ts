@@ -24,18 +24,23 @@ export class Targets {
   }
 
   async #ask(): Promise<readonly TargetItem[]> {
-    const roots = this.#server.states.map((state) => state.root);
-    if (roots.length === 0) {
+    const { states } = this.#server;
+    if (states.length === 0) {
       const list = await this.#server.request(targets, {});
       return list.map((target) => ({ ...target, root: this.#server.state.root }));
     }
-    const lists = await Promise.all(
-      roots.map(async (root) => {
+    const lists = await Promise.allSettled(
+      states.map(async ({ root }) => {
+        // A question of a view starts no server: what was known last stays.
+        if (!this.#server.isRunning(root)) return this.#list.filter((each) => each.root === root);
         const list = await this.#server.request(targets, {}, undefined, root);
         return list.map((target) => ({ ...target, root }));
       }),
     );
-    return lists.flat();
+    const told = lists.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    const failed = lists.find((each) => each.status === 'rejected');
+    if (failed && told.length === 0) throw failed.reason;
+    return told.flat();
   }
 
   /** Asks every target for its state. Questions that overlap share one answer. */
@@ -51,5 +56,11 @@ export class Targets {
         this.#asking = undefined;
       });
     return this.#asking;
+  }
+
+  /** Asks after an action: a question that is under way may have been put before it, so that another one follows. */
+  async renew(): Promise<readonly TargetItem[]> {
+    await this.#asking?.catch(() => {});
+    return this.refresh();
   }
 }

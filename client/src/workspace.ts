@@ -11,9 +11,21 @@ async function isFile(uri: Uri): Promise<boolean> {
   }
 }
 
-/** True where a folder has a livepatch.json, or a compile_commands.json in itself or in a folder right below. */
+/** The folder in which make runs for the hypervisor, relative to the top or the `xen` folder of a Xen tree; undefined where that is something else. */
+export async function xenFolder(folder: Uri): Promise<'xen' | '.' | undefined> {
+  for (const name of ['xen', '.'] as const)
+    if (
+      (await isFile(Uri.joinPath(folder, name, 'common', 'livepatch.c'))) &&
+      (await isFile(Uri.joinPath(folder, name, 'include', 'xen', 'livepatch.h')))
+    )
+      return name;
+  return undefined;
+}
+
+/** True where a folder has a livepatch.json, or a compile_commands.json in itself or in a folder right below, or is a Xen tree. */
 async function isConfigured(folder: Uri): Promise<boolean> {
   for (const name of [CONFIG, COMMANDS]) if (await isFile(Uri.joinPath(folder, name))) return true;
+  if (await xenFolder(folder)) return true;
   const entries = await workspace.fs.readDirectory(folder).then(undefined, () => []);
   for (const [name, type] of entries)
     if (

@@ -5,7 +5,5 @@ export function fetchSource(
   name: string,
   options?: { say?: (text: string) => void; withoutPatches?: boolean },
 ): Promise<{ folder: string; version: string }>;
-/** One-line entries of a sources.list for a release, turned into deb-src. */
-export function sourceLines(text: string, release: string): string[];
-/** deb822 stanzas of a .sources file for a release, turned into deb-src. */
-export function sourceStanzas(text: string, release: string): string[];
+/** True for errors that mean that something could not be fetched: a reason to skip what needs it. */
+export function isNoDownload(error: unknown): boolean;

@@ -12,7 +12,16 @@ export const packageSets = {
   /** Tests compare with these tools, and compile with both compilers. */
   test: ['binutils', 'clang', 'util-linux', 'procps'],
   /** More to compare with. A release that lacks one of them still runs the rest: the tests say what they leave out. */
-  compare: ['gdb', 'gcc-11', 'llvm', 'pahole', 'bear'],
+  compare: [
+    'gdb',
+    'llvm',
+    'pahole',
+    'bear',
+    'zstd',
+    'cpio',
+    ...['gcc-11', 'gcc-12', 'clang-14', 'clang-16'],
+    'gcc-aarch64-linux-gnu',
+  ],
   /** To fetch and build Debian's source packages of Redis and SQLite. */
   sources: ['dpkg-dev', 'patch', 'xz-utils', 'make', 'gcc', 'libc6-dev', 'tcl', 'pkg-config'],
   /** To build a hypervisor and boot it in a virtual machine. */

@@ -92,6 +92,8 @@ bool guardian_start(struct plan *plan) {
   char byte;
   while (read(ends[0], &byte, 1) > 0) {
   }
+  /* Nobody is to begin before things are right; who was quicker finds the journal, and repairs. The kernel takes it back at the end. */
+  if (plan->phase != PHASE_IDLE) process_claim(plan->pid);
   if (plan->phase == PHASE_ANNOUNCED || plan->phase == PHASE_WRITING) repair(plan);
   if (plan->phase == PHASE_WRITTEN) {
     struct process process;

@@ -53,6 +53,11 @@ const struct mapping *process_mapping_at(const struct process *process, uint64_t
 char process_thread_state(pid_t pid, pid_t tid);
 /* TracerPid of /proc/PID/status; 0 where none. */
 pid_t process_tracer(pid_t pid);
+/*
+ * Makes this program the one that changes the process: a name that the kernel gives to one at a time, and takes back when its
+ * owner ends. A descriptor to close, or -1 with errno (EADDRINUSE: another one has it).
+ */
+int process_claim(pid_t pid);
 /* Another process that shares the target's memory without being one of its threads (CLONE_VM); 0 where none. */
 pid_t process_memory_sharer(pid_t pid);
 

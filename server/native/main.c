@@ -26,6 +26,7 @@ struct protection {
 /* What earlier lines said, for the next command. */
 static struct process process;
 static bool opened;
+static int claim = -1; /* made after the guardian was forked: it does not outlive this program */
 static struct gadgets gadgets;
 static uint64_t candidates[LIST_MAX];
 static size_t candidate_count;
@@ -85,6 +86,18 @@ static void do_open(char *rest) {
     return fail(denied ? (process_tracer((pid_t)pid) > 0 ? "traced" : "denied") : "gone", error);
   }
   opened = true;
+  good();
+}
+
+static void do_claim(void) {
+  if (claim < 0) claim = process_claim(process.pid);
+  if (claim >= 0) good();
+  else fail(errno == EADDRINUSE ? "occupied" : "claim", errno);
+}
+
+static void do_release(void) {
+  if (claim >= 0) close(claim);
+  claim = -1;
   good();
 }
 
@@ -211,7 +224,11 @@ static void do_call(char *rest) {
 static void do_range(char *rest) {
   struct range range;
   if (!number(&rest, &range.low) || !number(&rest, &range.high) || range.high <= range.low) return fail("request", 0);
-  if (request.range_count > 0 && range.low < request.ranges[request.range_count - 1].high) return fail("request", 0);
+  /* Both ends are open: a range right behind another one begins at the last address of that. */
+  if (request.range_count > 0) {
+    const struct range *last = &request.ranges[request.range_count - 1];
+    if (range.low + 1 < last->high || range.high <= last->high) return fail("request", 0);
+  }
   if (request.range_count == request.range_capacity) {
     size_t capacity = request.range_capacity ? request.range_capacity * 2 : 64;
     struct range *grown = realloc(request.ranges, capacity * sizeof *grown);
@@ -274,6 +291,10 @@ static void run(char *line) {
     do_open(rest);
   } else if (!opened) {
     fail("request", 0);
+  } else if (!strcmp(name, "claim")) {
+    do_claim();
+  } else if (!strcmp(name, "release")) {
+    do_release();
   } else if (!strcmp(name, "read")) {
     do_read(rest);
   } else if (!strcmp(name, "write")) {

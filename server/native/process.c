@@ -3,10 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "helper.h"
@@ -134,6 +137,20 @@ pid_t process_tracer(pid_t pid) {
   if (read_small(path, text, sizeof text) <= 0) return 0;
   const char *field = strstr(text, "\nTracerPid:");
   return field ? (pid_t)atoi(field + strlen("\nTracerPid:")) : 0;
+}
+
+int process_claim(pid_t pid) {
+  /* A name that begins with a NUL is in no folder: nothing stays behind of it. */
+  struct sockaddr_un name = {.sun_family = AF_UNIX};
+  int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "livepatch-%d", pid);
+  int claim = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (claim < 0) return -1;
+  if (bind(claim, (struct sockaddr *)&name, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length)) == 0)
+    return claim;
+  int error = errno;
+  close(claim);
+  errno = error;
+  return -1;
 }
 
 pid_t process_memory_sharer(pid_t pid) {

@@ -281,6 +281,12 @@ void stop_free(struct stop *stop) {
 enum stop_result stop_one(const struct process *process, pid_t tid, uint64_t budget_ns, struct thread *thread) {
   memset(thread, 0, sizeof *thread);
   thread->tid = tid;
+  /* Once seized it cannot be let go before it stops: one that wakes later would stand in a stop that nobody waits for. */
+  for (uint64_t until = now_ns() + budget_ns; process_thread_state(process->pid, tid) == 'D';) {
+    if (now_ns() >= until) return STOP_TIMEOUT;
+    const struct timespec moment = {0, 100000};
+    nanosleep(&moment, NULL);
+  }
   if (ptrace(PTRACE_SEIZE, tid, 0, 0) < 0) {
     if (errno == ESRCH) return STOP_GONE;
     char state = process_thread_state(process->pid, tid);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { relative } from 'node:path';
 import type { Analyser } from './analyse.ts';
 import type { ObjectDiff, ObjectPair, Provenance, SourceEdits, SourceHunk } from './core/diff/types.ts';
-import type { Finding } from './core/findings/types.ts';
+import type { Finding, TargetKind } from './core/findings/types.ts';
 import type { ObjectModel } from './core/object.ts';
 import type { BaseObject, Built } from './shell/builder.ts';
 import { canonical } from './shell/commandIndex.ts';
@@ -75,7 +75,9 @@ function provenanceOf(pair: BuildPair): Provenance {
   };
 }
 
-/** Compares two builds of a unit. Identical objects are not even read: their pair is loaded when somebody looks at it. */
+/**
+ * Compares two builds of a unit, with the hazards of the kinds of target that the patch is for. Identical objects are not even read: their pair is loaded when somebody looks at it.
+ */
 export function compareBuilds(
   analyser: Analyser,
   models: ModelCache,
@@ -83,6 +85,7 @@ export function compareBuilds(
   edits: SourceEdits,
   generation: number,
   extra: Finding | undefined,
+  targets?: readonly TargetKind[],
 ): Result {
   const { base, next } = pair;
   const provenance = provenanceOf(pair);
@@ -94,7 +97,7 @@ export function compareBuilds(
     model = load(analyser, base.object, pair.unit);
     models.set(base.object, model);
   }
-  const compared = analyser.compare(model, load(analyser, next.object, pair.unit), provenance, edits);
+  const compared = analyser.compare(model, load(analyser, next.object, pair.unit), provenance, edits, targets);
   const changed = compared.diff.functions.length > 0 || compared.diff.data.length > 0 || compared.findings.length > 0;
   if (!changed)
     return { pair: lazyPair(analyser, base.object, provenance), diff: compared.diff, findings: [], generation, edits };

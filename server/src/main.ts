@@ -1,3 +1,4 @@
+import * as l10n from '@vscode/l10n';
 import {
   type CancellationToken,
   CodeActionKind,
@@ -12,13 +13,17 @@ import { TextDocument } from 'vscode-languageserver-textdocument';
 import { Actions } from './lsp/actions.ts';
 import { codeActions, resolveCodeAction } from './lsp/codeActions.ts';
 import { codeLenses } from './lsp/codeLens.ts';
+import { dataAt, dataDocument } from './lsp/dataContent.ts';
 import { pathOf } from './lsp/documents.ts';
+import { hookEdit } from './lsp/hookEdit.ts';
 import { functionAtPlace, functionPlaces, hoverAt } from './lsp/hover.ts';
 import { inlayHints } from './lsp/inlay.ts';
 import { Keeper } from './lsp/keeper.ts';
 import { layoutDocument, typeAt } from './lsp/layoutContent.ts';
+import { exportReport, overviewPage, picturePage } from './lsp/report.ts';
 import { asmDocument, asmHover } from './lsp/textContent.ts';
 import * as protocol from './protocol.ts';
+import { vmStates } from './vm/states.ts';
 
 /**
  * Entry of the language server: wires the connection to the keeper (sessions, documents, publishing), the views and the actions.
@@ -49,7 +54,7 @@ function onAction<Params>(
     try {
       return await handle(params, abort.signal);
     } catch (error) {
-      if (abort.signal.aborted) return { ok: false, message: 'Cancelled.' };
+      if (abort.signal.aborted) return { ok: false, message: l10n.t('Cancelled.') };
       keeper.say('error', error instanceof Error ? (error.stack ?? error.message) : String(error));
       return { ok: false, message: error instanceof Error ? error.message : String(error) };
     }
@@ -57,6 +62,8 @@ function onAction<Params>(
 }
 
 connection.onInitialize((params: InitializeParams): InitializeResult => {
+  const { texts } = params.initializationOptions as protocol.ServerOptions;
+  if (texts) l10n.config({ contents: texts });
   const folder = params.workspaceFolders?.[0]?.uri ?? params.rootUri ?? undefined;
   keeper.configure(
     folder === undefined ? undefined : pathOf(folder),
@@ -98,16 +105,24 @@ onRequest(protocol.getState, () => keeper.state());
 onRequest(protocol.asmText, (subject) => asmDocument(model, subject));
 onRequest(protocol.asmHover, (subject) => asmHover(model, subject, subject.line));
 onRequest(protocol.layoutText, (subject) => layoutDocument(model, subject));
+onRequest(protocol.dataText, (subject) => dataDocument(model, subject));
+onRequest(protocol.dataAt, ({ uri, line, character }) => dataAt(model, uri, { line, character }));
+onRequest(protocol.layoutPicture, (subject) => picturePage(model, subject));
+onRequest(protocol.overview, ({ reviewed }) => overviewPage(keeper, reviewed));
+onRequest(protocol.exportReport, (params) => exportReport(keeper, params));
 onRequest(protocol.typeAt, ({ uri, line, character }) => typeAt(model, uri, { line, character }));
 onRequest(protocol.functionPlaces, ({ names }) => functionPlaces(model, names));
 onRequest(protocol.functionAt, ({ uri, line, character }) => functionAtPlace(model, uri, { line, character }));
 onRequest(protocol.checkNow, () => keeper.checkNow());
 onRequest(protocol.cancelBuild, () => keeper.cancel());
+onRequest(protocol.vms, () => vmStates());
 onRequest(protocol.targets, () => actions.targets());
 onAction(protocol.acceptFinding, (params) => actions.accept(params));
-onAction(protocol.buildPatch, (params) => actions.build(params));
+onAction(protocol.buildPatch, (params, signal) => actions.build(params, signal));
 onAction(protocol.applyPatch, ({ file, target }, signal) => actions.apply(file, target, signal));
 onAction(protocol.revertPatch, ({ target, id }, signal) => actions.revert(target, id, signal));
+onRequest(protocol.hookEdit, (params) => hookEdit(model, params));
+onAction(protocol.xenAction, (request, signal) => actions.xen(request, signal));
 onAction(protocol.inspectPatch, ({ file }) => actions.inspect(file));
 onAction(protocol.clearCache, () => actions.clearCache());
 connection.onNotification(protocol.setChoices.method, (choices: protocol.Choices) => keeper.setChoices(choices));

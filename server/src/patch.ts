@@ -7,12 +7,12 @@ import { isPatchId } from './core/payload/manifest.ts';
 import { buildProcessPayload } from './core/payload/process.ts';
 import { refusal } from './core/payload/refusal.ts';
 import type { LinkedModule, Manifest, PatchUnit } from './core/payload/types.ts';
-import type { XenManifest } from './core/payload/xen.ts';
+import type { XenManifest, XenOptions } from './core/payload/xen.ts';
 import type { Config, TargetConfig, UnitState } from './shell/types.ts';
 import { createProcessTarget } from './targets/process.ts';
 import { processesOf } from './targets/procfs.ts';
 import type { Target } from './targets/types.ts';
-import { buildForXen, xenEntry, xenTargetOf } from './targets/xen-config.ts';
+import { buildForXen, NoHypervisor, xenEntry, xenTargetOf } from './targets/xen-config.ts';
 
 /** What the person who builds named is not there, or not what it has to be. */
 export class CannotBuild extends Error {}
@@ -34,6 +34,8 @@ export interface BuildPatchOptions {
   readonly pid?: number;
   /** Linked files to patch: units of other files are left aside. */
   readonly binaries?: readonly string[];
+  /** What only payloads for Xen have. */
+  readonly xen?: Pick<XenOptions, 'expectations' | 'nops' | 'keepDebug'>;
   /** Time of building, for tests. */
   readonly now?: Date;
 }
@@ -46,6 +48,8 @@ export type BuildPatchOutcome =
       readonly bytes: Uint8Array;
       readonly manifest: Manifest | XenManifest;
       readonly file: string | undefined;
+      /** Why the target was not asked what is applied to it, as a sentence: then the payload may not fit on top of that. */
+      readonly unasked?: string;
     }
   | { readonly kind: 'refused'; readonly refusals: readonly Finding[] };
 
@@ -83,7 +87,7 @@ export async function buildPatch(
     else if (state.result && changes(state.result)) units.push(state.result);
   }
   if (refusals.length > 0) return { kind: 'refused', refusals };
-  if (units.length === 0)
+  if (units.length === 0 && (options.xen?.nops ?? []).length === 0)
     return {
       kind: 'refused',
       refusals: [refusal('nothing-to-patch', '', 'No machine code changed: there is nothing to put into a patch.')],
@@ -99,18 +103,44 @@ export async function buildPatch(
     created: now.toISOString(),
   };
   const xen = xenEntry(config);
+  if (!xen && (options.xen?.expectations || options.xen?.keepDebug || (options.xen?.nops ?? []).length > 0))
+    throw new CannotBuild(
+      'NOP entries, expectations and debug information are for payloads for Xen, and livepatch.json names no target of kind xen.',
+    );
   const linked = xen ? undefined : await modulesFor(config, options.binaries);
   const patched = options.pid === undefined ? linked?.patched : await buildIdsOf(options.pid);
+  const about = units.map((unit) => findingsFor(unit, xen ? 'xen' : 'process'));
   const outcome = xen
-    ? await buildForXen(units, xen, config, plan)
-    : buildProcessPayload(units, linked!.modules, { ...plan, ...(patched ? { modules: patched } : {}) });
+    ? await buildForXen(about, xen, config, { ...plan, ...options.xen }).catch(cannotBuild)
+    : buildProcessPayload(about, linked!.modules, { ...plan, ...(patched ? { modules: patched } : {}) });
   if (outcome.kind === 'refused') return outcome;
   const { bytes, manifest } = 'payload' in outcome ? outcome.payload : outcome;
   if (options.output !== undefined) {
     await mkdir(dirname(options.output), { recursive: true });
     await writeFile(options.output, bytes);
   }
-  return { kind: 'payload', id, bytes, manifest, file: options.output };
+  const unasked = 'unasked' in outcome ? outcome.unasked : undefined;
+  return {
+    kind: 'payload',
+    id,
+    bytes,
+    manifest,
+    file: options.output,
+    ...(unasked === undefined ? {} : { unasked }),
+  };
+}
+
+/** @throws CannotBuild instead of what says that the hypervisor is not known */
+function cannotBuild(error: unknown): never {
+  throw error instanceof NoHypervisor ? new CannotBuild(error.message) : error;
+}
+
+/** The unit with the findings that concern a payload of this kind. */
+function findingsFor(unit: PatchUnit, kind: TargetConfig['kind']): PatchUnit {
+  const findings = unit.findings.filter(
+    ({ targets, from }) => from !== 'payload' && (targets === undefined || targets.includes(kind)),
+  );
+  return findings.length === unit.findings.length ? unit : { ...unit, findings };
 }
 
 /** A unit matters where its code changed, and where a blocker speaks of data that the code may not show. */

@@ -54,6 +54,21 @@ export interface FindingItem {
   readonly place?: Place;
   /** Written reason that overrides a blocker. */
   readonly overridden?: string;
+  /** Differs whenever the evidence or the code of the function that it is about differs: a review holds for one fingerprint only. */
+  readonly fingerprint: string;
+}
+
+/** A data object that differs. */
+export interface DataItem {
+  readonly unit: string;
+  /** Symbol in the object: what `dataText` is asked by. */
+  readonly name: string;
+  /** What a person would call it: `seen in next()`. */
+  readonly label: string;
+  readonly status: 'changed' | 'new' | 'removed';
+  /** `limits[1].most: 16 → 64 and 2 more`. */
+  readonly summary: string;
+  readonly place?: Place;
 }
 
 export interface UnitItem {
@@ -64,8 +79,20 @@ export interface UnitItem {
   readonly message?: string;
   readonly functions: readonly FunctionItem[];
   readonly findings: readonly FindingItem[];
+  readonly data: readonly DataItem[];
   /** True where the unit was rebuilt and its code is the same as before. */
   readonly unchanged: boolean;
+}
+
+/** One function of a patch that is in a target, as the target itself shows it. Addresses are hexadecimal. */
+export interface RunningFunction {
+  readonly name: string;
+  readonly oldAddress: string;
+  readonly newAddress: string;
+  /** Calls reach the code of the patch. */
+  readonly redirected: boolean;
+  /** The old code in memory against that of the file; see `AppliedPatch` in targets/types.ts. */
+  readonly memory?: 'original' | 'redirected' | 'covered' | 'foreign';
 }
 
 export interface TargetItem {
@@ -74,7 +101,23 @@ export interface TargetItem {
   readonly alive: boolean;
   readonly pid?: number;
   readonly message?: string;
-  readonly patches: readonly { readonly id: string; readonly state: string; readonly functions: readonly string[] }[];
+  readonly patches: readonly {
+    readonly id: string;
+    readonly state: string;
+    readonly functions: readonly string[];
+    /** What the target's memory shows of each of them, where it can be read. */
+    readonly running?: readonly RunningFunction[];
+    /** Xen: what may be done with it now; nothing else is legal. */
+    readonly actions?: readonly string[];
+    /** Xen: place in the stack, 1 right above the hypervisor; absent where it is not applied. */
+    readonly depth?: number;
+    /** Xen: applied, with nothing on top. */
+    readonly top?: boolean;
+    /** Xen: error number of the last action. */
+    readonly error?: number;
+  }[];
+  /** Xen: the machine of `livepatch vm` that it is. */
+  readonly vm?: string;
 }
 
 /** Everything that the Live Patch view and the status bar show. */
@@ -128,9 +171,9 @@ export const asmHover = define<AsmSubject & { readonly line: number }, string | 
 
 /**
  * What an instruction's row is beside the other side: `registers` and `moved` are differences that the compiler made on its own, on
- * lines that nobody edited.
+ * lines that nobody edited; `renumbered` names the same thing by another number.
  */
-export type AsmRowKind = 'same' | 'changed' | 'only' | 'registers' | 'moved';
+export type AsmRowKind = 'same' | 'changed' | 'only' | 'registers' | 'moved' | 'renumbered';
 
 /** A listing and what stands behind each of its lines. */
 export interface AsmDocument {
@@ -139,9 +182,32 @@ export interface AsmDocument {
   readonly title: string;
   /** Source places that lines belong to, in the text as it is now. */
   readonly places: readonly Place[];
-  /** One entry a line of `text`: index into `places`, and for instructions what they are beside the other side. */
-  readonly lines: readonly { readonly place?: number; readonly kind?: AsmRowKind }[];
+  /** One index into `places` a line of `text`, -1 where it belongs to none. A listing has ten thousands of lines: plain numbers are read quickly. */
+  readonly placeOf: readonly number[];
+  /** One letter a line of `text`: see `lineKinds`. */
+  readonly kinds: string;
+  /** Jumps within the listing, as they are drawn beside it. */
+  readonly jumps: readonly AsmJumps[];
 }
+
+/** Jumps to one label. Lines from 0; `lane` 0 is the column beside the text, -1 says that there is no room beside the others. */
+export interface AsmJumps {
+  readonly to: number;
+  readonly from: readonly number[];
+  readonly lane: number;
+}
+
+/** Letters of `AsmDocument.kinds`: an instruction beside the other side; the text of a source line; anything else. */
+export const lineKinds = {
+  '=': 'same',
+  '~': 'changed',
+  '|': 'only',
+  r: 'registers',
+  m: 'moved',
+  n: 'renumbered',
+  ';': 'source',
+  ' ': undefined,
+} as const satisfies Readonly<Record<string, AsmRowKind | 'source' | undefined>>;
 
 /** One side of a changed type's layout; `type` is its C spelling, e.g. `struct foo`. */
 export interface LayoutSubject {
@@ -197,6 +263,48 @@ export const applyPatch = define<{ readonly file: string; readonly target: strin
 export const revertPatch = define<{ readonly target: string; readonly id?: string }, ActionResult>(
   'livepatch/revertPatch',
 );
+/** A step of Xen's state machine: `upload` and `replaceWith` take a payload file, the others what is there. */
+export interface XenRequest {
+  readonly target: string;
+  readonly action: 'upload' | 'replaceWith' | 'apply' | 'revert' | 'unload' | 'replace';
+  readonly id?: string;
+  readonly file?: string;
+}
+/** A pair of Xen's hooks at the end of a source: around the change, or a check before it and its undo after a revert. */
+export interface HookEdit {
+  readonly uri: string;
+  readonly pair: 'load' | 'check';
+  /** What they are called after. */
+  readonly name?: string;
+}
+/** Insertions, all against the present text, places as in LSP; null where the source belongs to no Xen tree with hooks. */
+export const hookEdit = define<
+  HookEdit,
+  | readonly {
+      readonly range: {
+        readonly start: { readonly line: number; readonly character: number };
+        readonly end: { readonly line: number; readonly character: number };
+      };
+      readonly newText: string;
+    }[]
+  | null
+>('livepatch/hookEdit');
+export const xenAction = define<XenRequest, ActionResult>('livepatch/xenAction');
+/** A virtual machine of `livepatch vm`; `created`: it has never been started. */
+export interface VmItem {
+  readonly name: string;
+  readonly version: string;
+  /** Source tree that its hypervisor was built from. */
+  readonly tree: string;
+  readonly state: 'created' | 'running' | 'stopped';
+  /** Serial console of the present run, or of the last one. */
+  readonly consoleLog?: string;
+  readonly accelerator?: string;
+  readonly sshPort?: number;
+  /** ISO 8601. */
+  readonly startedAt?: string;
+}
+export const vms = define<Record<string, never>, readonly VmItem[]>('livepatch/vms');
 export const targets = define<Record<string, never>, readonly TargetItem[]>('livepatch/targets');
 export const clearCache = define<Record<string, never>, ActionResult>('livepatch/clearCache');
 export const checkNow = define<Record<string, never>, PatchState>('livepatch/checkNow');
@@ -219,6 +327,8 @@ export interface ServerOptions {
   readonly docs: string;
   /** Folder for scratch space and the cache of base objects; undefined: the server's default. */
   readonly cache?: string;
+  /** Text → text in the editor's language, for what the server shows; undefined: English. */
+  readonly texts?: Readonly<Record<string, string>>;
 }
 
 /** Arguments of the commands that the server's code lenses and quick fixes name; the client implements them. */
@@ -227,6 +337,10 @@ export const clientCommands = {
   review: 'livepatch.reviewFunction',
   /** `{unit, type}` */
   compareLayout: 'livepatch.compareLayout',
+  /** `{unit, type}` */
+  layoutPicture: 'livepatch.showLayoutPicture',
+  /** `{unit, name}` */
+  compareData: 'livepatch.compareData',
   build: 'livepatch.buildPatch',
   /** `{name}` */
   leaveOut: 'livepatch.leaveOut',
@@ -242,3 +356,51 @@ export const clientCommands = {
 
 /** The workspace's trust changed, or the session has to stop every compiler. */
 export const setTrust = define<{ readonly trusted: boolean }, void>('livepatch/setTrust');
+
+/** A data object of a unit that differs, by its symbol. */
+export interface DataSubject {
+  readonly unit: string;
+  readonly name: string;
+}
+/** One side of a changed data object as a C initialiser, for a comparison of texts. */
+export const dataText = define<DataSubject & { readonly side: 'base' | 'next' }, LayoutDocument>('livepatch/dataText');
+/** The changed data object that is named or defined at a place of a source. */
+export const dataAt = define<
+  { readonly uri: string; readonly line: number; readonly character: number },
+  DataSubject | null
+>('livepatch/dataAt');
+
+/** A page for a webview: what stands in <body>, and its style. Names are escaped; there is no script and no handler in it. */
+export interface PageDocument {
+  readonly title: string;
+  readonly style: string;
+  readonly body: string;
+}
+/** Old and new layout of a changed struct or union as a picture, with its text equivalent. */
+export const layoutPicture = define<Pick<LayoutSubject, 'unit' | 'type'>, PageDocument>('livepatch/layoutPicture');
+
+/** What a person has looked at: fingerprints of functions by `unit\nname`, and of findings. */
+export interface Reviewed {
+  readonly functions: Readonly<Record<string, string>>;
+  readonly findings: readonly string[];
+}
+/** What links of the overview (`data-open`, JSON) name. */
+export type OverviewLink =
+  | { readonly kind: 'function'; readonly unit: string; readonly name: string }
+  | { readonly kind: 'type'; readonly unit: string; readonly type: string }
+  | { readonly kind: 'data'; readonly unit: string; readonly name: string }
+  | { readonly kind: 'finding'; readonly index: number }
+  | { readonly kind: 'docs'; readonly code: string };
+/** The overview of the patch, and what its boxes (`data-review`: `{kind, index}`) and links stand for, by index. */
+export interface OverviewDocument extends PageDocument {
+  readonly functions: readonly { readonly unit: string; readonly name: string; readonly fingerprint: string }[];
+  readonly findings: readonly { readonly fingerprint: string; readonly place?: Place }[];
+  /** The rest of the build is still being asked who calls the functions: the page will say more. */
+  readonly unfinished: boolean;
+}
+export const overview = define<{ readonly reviewed: Reviewed }, OverviewDocument>('livepatch/overview');
+/** The same as a file for a pull request or an advisory. */
+export const exportReport = define<
+  { readonly reviewed: Reviewed; readonly format: 'markdown' | 'html' },
+  { readonly text: string; readonly name: string }
+>('livepatch/exportReport');

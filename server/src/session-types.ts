@@ -1,4 +1,4 @@
-import type { CompileError, Unit, UnitState } from './shell/types.ts';
+import type { CompileError, Config, Unit, UnitState } from './shell/types.ts';
 
 /** The one union of events that the session emits; views redraw from `Session.units()` and these. */
 export type SessionEvent =
@@ -11,10 +11,14 @@ export type SessionEvent =
 
 /** What the editor and the command line ask of a session. The only mutable state of the server. */
 export interface SessionApi {
+  /** The configuration that it works with now. */
+  readonly config: Config;
   /** A C file of the workspace was opened: its base object is built ahead, in the background. */
   open(path: string): void;
   /** The file was saved (or changed on disk). Builds each unit that depends on it: `path`'s own unit first. */
   saved(path: string): void;
+  /** The file is to be compared as it is now, with its unsaved text where the session has been told of one. */
+  looked(path: string): void;
   /** An unsaved buffer, after its idle pause. `undefined` text: the buffer equals the file again. */
   edited(path: string, text: string | undefined): void;
   closed(path: string): void;

@@ -1,14 +1,17 @@
 import { setMaxListeners } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { extname, join } from 'node:path';
 import { type Analyser, createAnalyser } from './analyse.ts';
 import { ModelCache } from './compare.ts';
 import { markAccepted } from './core/findings/accept.ts';
+import type { CallersElsewhere } from './core/render/report/types.ts';
 import { lookAcross } from './session/across.ts';
 import type { Session, SessionOptions } from './session/api.ts';
+import { callersIn } from './session/callers.ts';
 import { BatchProgress } from './session/progress.ts';
 import { BuildQueue, PRIORITY, type Slot } from './session/queue.ts';
 import { BuildRoom, buildOriginal, type Original, type RoomOptions } from './session/room.ts';
+import { Spread } from './session/spread.ts';
 import { buildUnit, type Step } from './session/step.ts';
 import { Tasks } from './session/tasks.ts';
 import { watchFiles } from './session/watch.ts';
@@ -27,9 +30,12 @@ export type { Session, SessionOptions } from './session/api.ts';
 
 /** Everything that happens to a session from outside, in order. */
 type Input =
-  | { readonly kind: 'open' | 'saved' | 'closed'; readonly path: string }
+  | { readonly kind: 'open' | 'saved' | 'looked' | 'closed'; readonly path: string }
   | { readonly kind: 'edited'; readonly path: string; readonly text: string | undefined }
   | { readonly kind: 'reload' };
+
+/** What a compiler reads: other files that differ from the baseline change no code. */
+export const isC = (path: string): boolean => isSource(path) || ['.h', '.inc', '.def'].includes(extname(path));
 
 class BuildSession implements Session {
   readonly #analyser: Analyser;
@@ -44,6 +50,7 @@ class BuildSession implements Session {
   readonly #unsaved = new Map<string, Uint8Array>();
   readonly #models = new ModelCache();
   readonly #dependents = new Dependents();
+  readonly #spread: Spread;
   readonly #buildIndex: BuildIndex;
   readonly #unwatch: () => void;
   #room: BuildRoom;
@@ -69,6 +76,18 @@ class BuildSession implements Session {
       build: (slot, generation, signal) => this.#build(slot, generation, signal),
       jobs,
     });
+    this.#spread = new Spread({
+      tasks: this.#tasks,
+      progress: this.#progress,
+      queue: this.#queue,
+      dependents: this.#dependents,
+      room: () => this.#room,
+      signal: () => this.#stop.signal,
+      isOpen: (path) => this.#open.has(path),
+      isUnsaved: (path) => this.#unsaved.has(path),
+      emit: (event) => this.#emit(event),
+      say: (text, ...args) => this.#say(text, ...args),
+    });
     this.#buildIndex = new BuildIndex(options.cacheDir ?? cacheFolder(), analyser);
     this.#roomOptions = {
       cache: options.cacheDir ?? cacheFolder(),
@@ -83,6 +102,12 @@ class BuildSession implements Session {
     this.#tellOfStart(this.#room);
     const watched = [join(config.root, CONFIG_FILE), this.#room.index.database];
     this.#unwatch = options.watch === false ? () => {} : watchFiles(watched, () => this.#input({ kind: 'reload' }));
+  }
+
+  #say(text: string, ...args: string[]): string {
+    return (
+      this.#options.say?.(text, ...args) ?? text.replace(/\{(\d)\}/g, (_all, at: string) => args[Number(at)] ?? '')
+    );
   }
 
   get config(): Config {
@@ -109,6 +134,14 @@ class BuildSession implements Session {
 
   saved(path: string): void {
     this.#input({ kind: 'saved', path });
+  }
+
+  looked(path: string): void {
+    this.#input({ kind: 'looked', path });
+  }
+
+  reload(): void {
+    this.#input({ kind: 'reload' });
   }
 
   edited(path: string, text: string | undefined): void {
@@ -140,11 +173,14 @@ class BuildSession implements Session {
         return;
       case 'closed':
         this.#open.delete(key);
-        if (this.#unsaved.delete(key)) await this.#touched(input.path);
+        if (this.#unsaved.delete(key)) await this.#spread.touched(input.path);
         return;
       case 'saved':
         this.#unsaved.delete(key);
-        await this.#touched(input.path);
+        await this.#spread.touched(input.path);
+        return;
+      case 'looked':
+        await this.#spread.touched(input.path);
         return;
       case 'edited': {
         const bytes = input.text === undefined ? undefined : Buffer.from(input.text);
@@ -155,7 +191,7 @@ class BuildSession implements Session {
         )
           return;
         if (bytes) this.#unsaved.set(key, new Uint8Array(bytes));
-        await this.#touched(input.path);
+        await this.#spread.touched(input.path);
         return;
       }
     }
@@ -166,17 +202,20 @@ class BuildSession implements Session {
     this.#dependents.clear();
     for (const problem of this.#room.index.problems) this.#log('warn', problem);
     const units = new Map(this.#room.index.units.map((unit) => [unit.id, unit]));
+    const lost = new Set<string>();
     for (const [id, slot] of this.#queue.slots) {
       const unit = units.get(id);
-      if (!unit) this.#queue.drop(slot);
-      else if (JSON.stringify(unit.command) !== JSON.stringify(slot.unit.command)) {
-        delete slot.base;
-        delete slot.mismatch;
-        slot.unit = unit;
-        slot.state = { ...slot.state, unit };
-        if (slot.state.phase !== 'idle') this.#queue.enqueue(slot, PRIORITY.rest);
-      }
+      if (!unit) {
+        if (slot.state.phase !== 'idle' || slot.state.result) lost.add(slot.unit.command.file);
+        this.#queue.drop(slot);
+      } else if (this.#queue.follow(slot, unit) && slot.state.phase !== 'idle')
+        this.#queue.enqueue(slot, PRIORITY.rest);
     }
+    if (lost.size === 0) return;
+    // Another build folder names its units otherwise: what was compared is compared there, and what was looked at is looked at again.
+    this.#spread.forget();
+    for (const file of lost)
+      for (const unit of this.#room.index.unitsOf(file)) this.#queue.enqueue(this.#queue.slot(unit), PRIORITY.rest);
   }
 
   async #opened(path: string): Promise<void> {
@@ -185,7 +224,7 @@ class BuildSession implements Session {
     await baseline?.remember(canonical(path));
     if (units.length === 0) {
       if (isSource(path)) this.#emit({ kind: 'noCommand', file: path, message: this.#room.index.noCommand(path) });
-      else this.#surveyFor(path, false);
+      else this.#spread.survey(path);
       return;
     }
     for (const unit of units) {
@@ -205,73 +244,8 @@ class BuildSession implements Session {
     if (slot.state.phase === 'idle' && base.dependencies.some((path) => differing.has(canonical(path)))) {
       this.#queue.enqueue(slot, PRIORITY.open);
     }
-  }
-
-  /** Queues every unit that depends on a file. */
-  async #touched(path: string): Promise<void> {
-    const own = await this.#room.index.find(path);
-    for (const unit of own) this.#queue.enqueue(this.#queue.slot(unit), PRIORITY.own);
-    const ids = new Set(own.map(({ id }) => id));
-    const others = this.#room.index.units.filter((unit) => !ids.has(unit.id) && this.#dependents.dependsOn(unit, path));
-    for (const unit of others) this.#enqueueDependent(unit, path);
-    if (own.length > 0) {
-      // A source that another source includes (Xen's and Linux's compat code) is in several units: what the last build noted tells.
-      this.#tasks.run(async () => {
-        const waiting = this.#dependents.unknown(this.#room.index.units).filter((unit) => !ids.has(unit.id));
-        await this.#dependents.recall(waiting, this.#stop.signal);
-        for (const unit of waiting) if (this.#dependents.dependsOn(unit, path)) this.#enqueueDependent(unit, path);
-      });
-      return;
-    }
-    const unknown = this.#dependents.unknown(this.#room.index.units).length;
-    if (isSource(path) && others.length === 0 && unknown === 0) {
-      this.#emit({ kind: 'noCommand', file: path, message: this.#room.index.noCommand(path) });
-    } else if (unknown > 0) {
-      this.#surveyFor(path, true);
-    } else if (others.length === 0) {
-      this.#log('info', `no unit of the build includes ${path}`);
-    }
-  }
-
-  #enqueueDependent(unit: Unit, header: string): void {
-    const isOpen = this.#open.has(canonical(unit.command.file));
-    this.#queue.enqueue(
-      this.#queue.slot(unit),
-      isOpen ? PRIORITY.open : PRIORITY.rest,
-      `Rebuilding what includes ${basename(header)}`,
-    );
-  }
-
-  /** Finds out what the other units are built from, and queues those that turn out to include the file. */
-  #surveyFor(path: string, build: boolean): void {
-    const waiting = this.#dependents.unknown(this.#room.index.units);
-    if (waiting.length === 0) return;
-    const order = (unit: Unit) => (this.#open.has(canonical(unit.command.file)) ? 0 : 1);
-    waiting.sort((a, b) => order(a) - order(b));
-    const signal = this.#stop.signal;
-    this.#tasks.run(async () => {
-      const builder = await this.#room.builder;
-      let found = 0;
-      const title = `Looking for what includes ${basename(path)}`;
-      const letEnd = this.#progress.hold();
-      await this.#dependents.survey(
-        waiting,
-        (command) => builder.scan(command, signal),
-        (unit, done) => {
-          if (waiting.length > 8) this.#emit({ kind: 'progress', title, done, total: waiting.length });
-          if (!build || !this.#dependents.dependsOn(unit, path)) return;
-          found++;
-          this.#enqueueDependent(unit, path);
-        },
-        signal,
-      );
-      if (waiting.length > 8) this.#emit({ kind: 'progressEnd' });
-      letEnd();
-      if (build && found === 0 && !signal.aborted && isSource(path)) {
-        const known = this.#room.index.units.some((unit) => this.#dependents.dependsOn(unit, path));
-        if (!known) this.#emit({ kind: 'noCommand', file: path, message: this.#room.index.noCommand(path) });
-      }
-    });
+    const { file } = slot.unit.command;
+    if (differing.has(canonical(file))) await this.#spread.openedEdited(file);
   }
 
   // --- building -----------------------------------------------------------------------------------------------------
@@ -295,28 +269,34 @@ class BuildSession implements Session {
     // Once the outcome of the build that just ended is in its slot.
     await new Promise(setImmediate);
     if (this.#disposed) return;
-    const title = 'Looking for other users of what changed';
+    const title = this.#say('Looking for other users of what changed');
     let told = false;
     const progress = (done: number, total: number): void => {
       told = true;
       this.#emit({ kind: 'progress', title, done, total });
     };
-    await lookAcross(this.#queue, this.#room, this.#buildIndex, this.#stop.signal, progress);
-    if (told) this.#emit({ kind: 'progressEnd' });
+    try {
+      await lookAcross(this.#queue, () => this.#room, this.#buildIndex, this.#stop.signal, progress);
+    } finally {
+      if (told) this.#emit({ kind: 'progressEnd' });
+    }
   }
 
   /** The unit's original object. Its build is not stopped by newer edits: it stays the same. */
   #original(slot: Slot, priority: number): Promise<Original> {
     return this.#room.original(slot, this.#dependents.of(slot.unit.id), (builder, differing) => {
-      if (!slot.basePending) {
-        const pending = buildOriginal(slot, builder, differing, this.#stop.signal, priority).finally(() => {
-          delete slot.basePending;
+      const { signal } = this.#stop;
+      const { unit } = slot;
+      // One of other commands, or one that a cancel has just stopped, is none.
+      if (!slot.basePending || slot.basePending.unit !== unit || slot.basePending.signal.aborted) {
+        const work = buildOriginal(slot, builder, differing, signal, priority).finally(() => {
+          if (slot.basePending?.work === work) delete slot.basePending;
         });
-        slot.basePending = pending;
+        slot.basePending = { unit, signal, work };
         // `idle` waits for it even where the edited source turned out not to compile.
-        this.#tasks.run(() => pending);
+        this.#tasks.run(() => work);
       }
-      return slot.basePending;
+      return slot.basePending.work;
     });
   }
 
@@ -348,6 +328,33 @@ class BuildSession implements Session {
     return [...(await (await this.#room.baseline).differing()).keys()].sort();
   }
 
+  async cover(): Promise<boolean> {
+    const { signal } = this.#stop;
+    const changed = await this.changedFiles().catch((error: unknown) => {
+      if (error instanceof BaselineError) return [];
+      throw error;
+    });
+    const unsaved = [...this.#unsaved.keys()];
+    // Deleted files are edits, too: a unit that still includes one does not compile any more.
+    const left = [...changed.filter(isC), ...unsaved].filter((path) => !this.#spread.isCovered(path));
+    for (const path of new Set(left)) this.looked(path);
+    // What a cancel left as it was before the newest edit.
+    for (const slot of this.#queue.slots.values())
+      if (slot.state.stale && slot.state.phase === 'ready') this.#queue.enqueue(slot, PRIORITY.open);
+    await this.idle();
+    return !signal.aborted;
+  }
+
+  async callers(
+    names: readonly string[],
+    but: ReadonlySet<string>,
+    progress?: (done: number, total: number) => void,
+  ): Promise<CallersElsewhere> {
+    await this.#refreshCommands();
+    const units = this.#room.index.units.filter((unit) => !but.has(unit.id));
+    return callersIn(units, names, this.#buildIndex, this.#stop.signal, progress);
+  }
+
   async baseline(): Promise<string> {
     return this.#room.baseline.then(
       ({ description }) => description,
@@ -366,6 +373,7 @@ class BuildSession implements Session {
   cancel(): void {
     this.#stop.abort();
     this.#stop = manyListeners();
+    this.#spread.forget();
     this.#queue.cancel();
   }
 

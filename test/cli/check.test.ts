@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, describe, it } from 'node:test';
 import { Project } from '../server/project.ts';
@@ -101,6 +101,31 @@ describe('check', () => {
     const { status, err } = await check('--base', 'no-such-tag');
     assert.equal(status, 2);
     assert.match(err, /no-such-tag/);
+  });
+
+  it('never says unchanged of an edit that nothing was compared of', async () => {
+    workspace.edit('src/quote.h', '\tlong price;', '\tlong volume;\n\tlong price;');
+    const wrong = await check('src/quote.h', '--base', 'no-such-tag', '--json');
+    assert.equal(wrong.status, 2);
+    assert.equal(JSON.parse(wrong.out).verdict, 'failed');
+    const commands = join(workspace.folder, 'build/compile_commands.json');
+    const list = readFileSync(commands, 'utf8');
+    rmSync(commands);
+    try {
+      const { status, out } = await check('--json');
+      assert.equal(status, 2);
+      assert.equal(JSON.parse(out).verdict, 'failed');
+      const text = await check();
+      assert.equal(text.status, 2);
+      assert.match(text.out + text.err, /Nothing is compared for quote\.h/);
+      assert.doesNotMatch(text.out, /Unchanged/);
+    } finally {
+      writeFileSync(commands, list);
+    }
+    rmSync(join(workspace.folder, 'src/quote.h'));
+    const deleted = await check();
+    assert.equal(deleted.status, 2);
+    assert.match(deleted.out, /does not compile/);
   });
 
   it('leaves the tree and the build folder as they are', async () => {

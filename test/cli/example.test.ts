@@ -40,7 +40,7 @@ const edits: readonly {
     what: 'another opening price',
     edits: [['src/market.c', '"ACME", 10000', '"ACME", 12000']],
     codes: ['rodata-changed'],
-    status: 1,
+    status: 0,
   },
   {
     what: 'a second static counter',

@@ -11,6 +11,8 @@ const wanted = [
   'check',
   'asm',
   'accept',
+  'report',
+  'baseline',
   'build',
   'apply',
   'revert',

@@ -70,7 +70,7 @@ describe('objects that cannot be compared', () => {
         bytes[18] = 243;
         return bytes;
       },
-      /machine 243/,
+      /RISC-V \(machine 243\).*only x86-64 and AArch64/,
     ],
     [
       'arm.o',
@@ -161,6 +161,12 @@ describe('command lines that are wrong', () => {
     ['record', /behind --/],
     ['record --with magic -- make', /'bear' or 'own'/],
     ['cache burn', /'show' or 'clear'/],
+    ['vm', /one of create, start, stop, status/],
+    ['vm create', /livepatch vm create xen/],
+    ['vm stop no-such-machine', /no virtual machine 'no-such-machine'\. Make it/],
+    ['vm status no-such-machine', /no virtual machine 'no-such-machine'/],
+    ['vm matrix a.o', /a\.o: The file is no payload for Xen that livepatch wrote/],
+    ['vm matrix a.o --cpu ,', /--cpu takes names of processors/],
     ['frobnicate', /no command 'frobnicate'/],
   ];
   for (const [line, words] of cases)

@@ -44,7 +44,29 @@ async function review(name = 'int quote_line'): Promise<Sides> {
   const at = find(editor.document, name, 5);
   editor.selection = new vscode.Selection(at, at);
   await vscode.commands.executeCommand('livepatch.reviewFunction');
-  return sides();
+  const shown = await sides();
+  // A listing that was open before is read anew.
+  await until('both listings are of the code as it is now', () =>
+    [shown.base, shown.next].every((document) => /^; .*\d+\.\d+/.test(document.lineAt(0).text)),
+  );
+  return shown;
+}
+
+/** The review of the function with a branch that only the new code has, and that branch's row. */
+async function withBranch(): Promise<Sides & { readonly branch: RegExpExecArray }> {
+  const editor = await open(QUOTE);
+  const [line, more] = ['long moved = change(quote);', '\n\tif (size < 8)\n\t\treturn -1;'];
+  if (!editor.document.getText().includes(more)) await replace(editor, line, `${line}${more}`);
+  await editor.document.save();
+  return until(
+    'the new code is known',
+    async () => {
+      const shown = await review();
+      const branch = /^ +j\w+ +(\.L\d+)$/m.exec(shown.next.getText());
+      return branch && { ...shown, branch };
+    },
+    40_000,
+  );
 }
 
 /** How an element is drawn that lights up: the bar at its left, in the dark theme's colour. */
@@ -100,6 +122,7 @@ describe('the review of machine code', () => {
     const hover = await hoverText(next.uri, call);
     assert.match(hover, /calls a function/);
     assert.match(hover, /R_X86_64_(PLT32|PC32|GOTPCRELX?)/);
+    assert.match(hover, /defined elsewhere, addend −4/);
     assert.match(hover, /snprintf`, which is not in the patch/);
     assert.match(hover, /`\+0x[0-9a-f]+` {2}`(ff|e8) /);
     assert.match(hover, /quote\.c:\d+`/);
@@ -108,22 +131,7 @@ describe('the review of machine code', () => {
   });
 
   it('shows a branch and its label as one, and goes from the one to the other', async () => {
-    const editor = await open(QUOTE);
-    await replace(
-      editor,
-      'long moved = change(quote);',
-      'long moved = change(quote);\n\tif (size < 8)\n\t\treturn -1;',
-    );
-    await editor.document.save();
-    const { next, branch } = await until(
-      'the new code is known',
-      async () => {
-        const { next } = await review();
-        const branch = /^ +j\w+ +(\.L\d+)/m.exec(next.getText());
-        return branch && { next, branch };
-      },
-      40_000,
-    );
+    const { next, branch } = await withBranch();
     const position = next.positionAt(branch.index + 6);
     const marked = await vscode.commands.executeCommand<vscode.DocumentHighlight[]>(
       'vscode.executeDocumentHighlights',
@@ -138,6 +146,165 @@ describe('the review of machine code', () => {
       next.positionAt(branch.index + branch[0].length - 1),
     );
     assert.equal(next.lineAt(to?.range.start.line ?? 0).text, `${branch[1]}:`);
+  });
+
+  it('draws branches as arrows in the gutter of both sides, and lights up those of the cursor’s row', async function () {
+    needsPage(this);
+    this.timeout(120_000);
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    const { next, branch } = await withBranch();
+    const text = next.getText();
+    const from = next.positionAt(branch.index).line;
+    const to = next.positionAt(text.indexOf(`\n${branch[1]}:`) + 1).line;
+    /** What is drawn in the gutter of the new side, from top to bottom: the icons' texts. */
+    const icons = (): Promise<string[]> =>
+      page.evaluate<string[]>(
+        `[...document.querySelectorAll('.monaco-diff-editor .modified .glyph-margin-widgets .cgmr')].map((e) => [e.getBoundingClientRect().top, getComputedStyle(e).backgroundImage]).sort((a, b) => a[0] - b[0]).flatMap(([, image]) => { const data = /base64,([^")]+)/.exec(image); return data ? [atob(data[1])] : []; })`,
+      );
+    const drawn = await until('arrows', async () => {
+      const list = await icons();
+      return list.length > 0 && list;
+    });
+    assert.ok(drawn.every((icon) => icon.startsWith('<svg')));
+    const editor = await until('the listing has the focus', () => {
+      const active = vscode.window.activeTextEditor;
+      return active?.document === next && active;
+    });
+    for (const line of [from, to]) {
+      editor.selection = new vscode.Selection(line, 0, line, 0);
+      editor.revealRange(new vscode.Range(line, 0, line, 0), vscode.TextEditorRevealType.InCenter);
+      await until(`the jump of line ${line} is lit`, async () =>
+        (await icons()).some((icon) => icon.includes('#4daafc')),
+      );
+    }
+    editor.selection = new vscode.Selection(0, 0, 0, 0);
+    await until('it is quiet again', async () => !(await icons()).some((icon) => icon.includes('#4daafc')));
+    // In words, for who cannot see them.
+    const words = await hoverText(next.uri, new vscode.Position(from, 6));
+    assert.match(words, new RegExp(`→ \`\\${branch[1]}\`: \`.+\` in line ${to + 2}`));
+    assert.match(
+      await hoverText(next.uri, new vscode.Position(to, 1)),
+      new RegExp(`Branches that lead to \`\\${branch[1]}\`:[\\s\\S]*in line ${from + 1}`),
+    );
+  });
+
+  it('pairs a loop that got one more branch, so that nothing else differs', async function () {
+    this.timeout(120_000);
+    const [from, to] = ['\t\tlength += (size_t)quote_line(', '\t\tif (quotes[i].ticks == 0)\n\t\t\tcontinue;\n'];
+    const editor = await open('src/market.c');
+    await replace(editor, from, `${to}${from}`);
+    await editor.document.save();
+    const isThere = (wanted: boolean) =>
+      settled(
+        `market_board is ${wanted ? '' : 'not '}changed`,
+        (state) => functionsOf(state).some((each) => each.name === 'market_board') === wanted,
+        60_000,
+      );
+    try {
+      await isThere(true);
+      const at = find(editor.document, 'ticks == 0');
+      editor.selection = new vscode.Selection(at, at);
+      await vscode.commands.executeCommand('livepatch.reviewFunction');
+      const { base, next } = await sides();
+      const code = (document: vscode.TextDocument): string[] =>
+        document
+          .getText()
+          .split('\n')
+          .filter((line) => line.startsWith('    '));
+      const known = new Set(code(base).map((line) => line.replace(/ {2}; .*/, '')));
+      const added = code(next).filter((line) => !known.has(line.replace(/ {2}; .*/, '')));
+      assert.ok(added.length >= 1 && added.length <= code(next).length / 3, added.join('\n'));
+      if (!page.available) return;
+      await page.text('.monaco-diff-editor .view-line', /; /);
+      const active = await until('the listing has the focus', () => {
+        const shown = vscode.window.activeTextEditor;
+        return shown?.document.uri.scheme === 'livepatch-asm' && shown;
+      });
+      const branch = active.document.positionAt(/^ +j\w+ +\.L/m.exec(active.document.getText())?.index ?? 0);
+      active.selection = new vscode.Selection(branch, branch);
+      active.revealRange(new vscode.Range(branch, branch), vscode.TextEditorRevealType.InCenter);
+      await page.shot('assembly');
+      await vscode.commands.executeCommand('workbench.action.closeSidebar');
+      await page.smallShot('walkthrough/review', { width: 960, height: 540 });
+    } finally {
+      await replace(await open('src/market.c'), to, '');
+      await vscode.commands.executeCommand('workbench.action.files.save');
+      await isThere(false);
+    }
+  });
+
+  it('marks what differs inside a row, and tells it in words to who cannot see marks', async function () {
+    needsPage(this);
+    this.timeout(120_000);
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    await review();
+    const marked = await until('marks inside rows', async () => {
+      const found = await page.evaluate<number[]>(
+        "[...document.querySelectorAll('.monaco-diff-editor .char-insert, .monaco-diff-editor .char-delete')].map((e) => e.getBoundingClientRect().width)",
+      );
+      return found.length > 0 && found;
+    });
+    const whole = await page.evaluate<number>(
+      "document.querySelector('.monaco-diff-editor').getBoundingClientRect().width / 2",
+    );
+    assert.ok(
+      marked.some((width) => width > 0 && width < whole / 2),
+      marked.join(' '),
+    );
+    // VS Code's own diff for screen readers: each row with its side, as text.
+    await vscode.commands.executeCommand('editor.action.accessibleDiffViewer.next');
+    const rows = await until('the diff in words', async () => {
+      const texts = await page.evaluate<string[]>(
+        "[...document.querySelectorAll('.diff-review [aria-label]')].map((e) => e.getAttribute('aria-label'))",
+      );
+      return texts.some((text) => /^[-+]/.test(text)) && texts;
+    });
+    assert.ok(
+      rows.some((text) => /^- .*(mov|mul|div|lea|sar|shr|sub|add|call)/.test(text)),
+      rows.join('\n'),
+    );
+    assert.ok(
+      rows.some((text) => /^\+ .*(mov|mul|div|lea|sar|shr|sub|add|call)/.test(text)),
+      rows.join('\n'),
+    );
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+  });
+
+  it('hides and folds the source lines between the instructions, and still knows what is what', async () => {
+    const { next } = await review();
+    const folds = await vscode.commands.executeCommand<vscode.FoldingRange[]>(
+      'vscode.executeFoldingRangeProvider',
+      next.uri,
+    );
+    assert.ok(folds.length > 3, JSON.stringify(folds));
+    for (const { start, end } of folds) {
+      assert.match(next.lineAt(start).text, /^; /);
+      assert.match(next.lineAt(end).text, /^ {4}\S|^\.L|^; (inlined|\S+: \.L)/);
+    }
+    const code = (text: string): string[] => text.split('\n').filter((line) => line.startsWith('    '));
+    const whole = next.getText();
+    const isSource = (line: string): boolean => /^; .*snprintf\(/.test(line);
+    assert.ok(whole.split('\n').some(isSource));
+    await vscode.commands.executeCommand('livepatch.toggleSource');
+    try {
+      await until('the source lines are gone', () => !next.getText().split('\n').some(isSource));
+      if (page.available)
+        await until('each label has its arrow', () =>
+          page.evaluate<boolean>(`(() => {
+            const side = document.querySelector('.monaco-diff-editor .modified');
+            const tops = (selector, fits) => [...side.querySelectorAll(selector)].filter(fits).map((e) => Math.round(e.getBoundingClientRect().top));
+            const labels = tops('.view-line', (e) => /^\\.L\\d+:$/.test(e.textContent));
+            const ends = new Set(tops('.glyph-margin-widgets .cgmr', (e) => { const data = /base64,([^")]+)/.exec(getComputedStyle(e).backgroundImage); return data && /l3 3l-3 3/.test(atob(data[1])); }));
+            return labels.length === 0 || labels.every((top) => [top - 1, top, top + 1].some((at) => ends.has(at)));
+          })()`),
+        );
+      assert.deepEqual(code(next.getText()), code(whole));
+      const call = next.positionAt((/^ +call .*snprintf/m.exec(next.getText())?.index ?? 0) + 6);
+      assert.match(await hoverText(next.uri, call), /calls a function[\s\S]*snprintf/);
+    } finally {
+      await vscode.commands.executeCommand('livepatch.toggleSource');
+    }
+    await until('they are back', () => next.getText() === whole);
   });
 
   it('goes from change to change by the keyboard', async () => {
@@ -181,7 +348,6 @@ describe('the review of machine code', () => {
       return lit.length >= 2 && lit;
     });
     assert.ok(new Set(rows).size >= 2, rows.join('; '));
-    await page.shot('source-and-code');
     const listing = vscode.window.visibleTextEditors.find((each) => each.document.uri.path.includes('.next.'));
     assert.ok(listing);
     await vscode.window
@@ -200,6 +366,34 @@ describe('the review of machine code', () => {
       40_000,
     );
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+  });
+
+  it('goes from function to function that nobody has looked at, and says how many are left', async function () {
+    this.timeout(120_000);
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    const editor = await open(QUOTE);
+    // Code that no test before has seen.
+    await replace(editor, TO, TO.replace('10000', '12321'));
+    await editor.document.save();
+    try {
+      await until('the newest code is known', async () => /0x3021/.test((await review()).next.getText()), 60_000);
+      const told = (words: RegExp) => (page.available ? page.text('.statusbar-item', words) : undefined);
+      const isOpen = (name: string): boolean =>
+        vscode.window.tabGroups.activeTabGroup.activeTab?.label.startsWith(`${name}: `) === true;
+      await until('the listing has the focus', () => isOpen('quote_line'));
+      await vscode.commands.executeCommand('livepatch.markReviewed');
+      await told(/1 of 2 functions reviewed; next is quote_alarm\./);
+      await vscode.commands.executeCommand('livepatch.reviewNext');
+      await until('the other function', () => isOpen('quote_alarm'));
+      await vscode.commands.executeCommand('livepatch.markReviewed');
+      await told(/Every function of the patch has been reviewed \(2\)\./);
+      await vscode.commands.executeCommand('livepatch.reviewNext');
+      assert.ok(isOpen('quote_alarm'), 'there is none left');
+    } finally {
+      const back = await open(QUOTE);
+      await replace(back, '12321', '10000');
+      await back.document.save();
+    }
   });
 
   it('compares with the patch that was built last', async function () {
@@ -257,14 +451,26 @@ describe('the review of layouts', () => {
       await vscode.commands.executeCommand('livepatch.compareLayout');
       const { base, next, label } = await sides();
       assert.match(label, /struct quote: 32 → 40 bytes/);
-      assert.match(base.getText(), /\/\*\s+16\s+8 \*\/\s+long (?:int )?price;/);
-      assert.match(next.getText(), /\/\*\s+24\s+8 \*\/\s+long (?:int )?price;/);
+      assert.match(base.getText(), /long (?:int )?price;\s+\/\*\s+16\s+8 \*\//);
+      assert.match(next.getText(), /long (?:int )?price;\s+\/\*\s+24\s+8 \*\//);
       assert.doesNotMatch(base.getText(), /volume/);
-      assert.match(next.getText(), /\/\*\s+8\s+8 \*\/\s+long (?:int )?volume;/);
+      assert.match(next.getText(), /long (?:int )?volume;\s+\/\*\s+8\s+8 \*\//);
       assert.match(next.getText(), /size: 40/);
       assert.match(next.getText(), /in .*market\.c[\s\S]*may outlive/);
     }
-    await page.shot('layout');
+    if (page.available) {
+      // A member that moved stands beside itself: its row has the same height on both sides.
+      const tops = (side: string): Promise<Record<string, number>> =>
+        page.evaluate(
+          `Object.fromEntries([...document.querySelectorAll('.monaco-diff-editor .${side} .view-line')].flatMap((e) => { const name = /(open|price|ticks);/.exec(e.textContent)?.[1]; return name ? [[name, Math.round(e.getBoundingClientRect().top)]] : []; }))`,
+        );
+      await until('moved members stand beside themselves', async () => {
+        const [left, right] = [await tops('original'), await tops('modified')];
+        assert.ok(Object.keys(left).length === 3);
+        assert.deepEqual(left, right);
+        return true;
+      });
+    }
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
   });
 });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { api, find, open, page, replace, settled, until } from './support.ts';
+import { api, find, median, open, page, patience, replace, settled, until } from './support.ts';
 
 /** The folder `one` holds src/big.c, whose only function has some twenty thousand instructions (scripts/test-extension.mjs). */
 describe('a function of 20,000 instructions', () => {
   it('opens in less than a second', async function () {
-    this.timeout(300_000);
+    this.timeout(900_000);
     await api();
     const editor = await open('src/big.c');
     await replace(editor, 'x ^= p[2500] * 2500', 'x ^= p[2500] * 2503 + p[1]');
@@ -13,13 +13,13 @@ describe('a function of 20,000 instructions', () => {
     const state = await settled(
       'it changed',
       (each) => each.units.some((unit) => unit.functions.some((item) => item.name === 'big')),
-      200_000,
+      500_000,
     );
     const item = state.units.flatMap((unit) => unit.functions).find((each) => each.name === 'big');
     assert.ok((item?.nextInstructions ?? 0) >= 20_000, String(item?.nextInstructions));
-    const times: number[] = [];
-    // The machine may be busy: the best of some rounds counts.
-    for (let round = 0; round < 6 && !times.some((time) => time < 1000); round++) {
+    const [times, shares]: [number[], number[]] = [[], []];
+    for (let round = 0; round < 5; round++) {
+      shares.push(patience());
       await vscode.commands.executeCommand('workbench.action.closeAllEditors');
       const source = await open('src/big.c');
       const at = find(source.document, 'big(', 1);
@@ -36,8 +36,11 @@ describe('a function of 20,000 instructions', () => {
         );
       times.push(performance.now() - began);
     }
-    console.log(`      opened in ${times.map((time) => `${Math.round(time)} ms`).join(', ')}`);
-    assert.ok(Math.min(...times) < 1000, times.join(' '));
+    const share = median(shares);
+    console.log(
+      `      opened in ${times.map((time) => `${Math.round(time)} ms`).join(', ')}; machine shared ${share.toFixed(1)}-fold`,
+    );
+    assert.ok(median(times) < 1000 * share, times.join(' '));
     if (!page.available) return;
     await until(
       'the difference is found',

@@ -171,7 +171,6 @@ describe('an edit of a function', () => {
       );
       return drawn.minus > 0 && drawn.plus > 0 && drawn.keywords > 3;
     });
-    await page.shot('assembly');
   });
 
   it('reports nothing for a comment or an empty line', async () => {

@@ -88,6 +88,7 @@ describe('an edit that the running program cannot take', () => {
       (await page.texts('.monaco-hover')).some((text) => /struct-layout/.test(text)),
     );
     await page.shot('warning');
+    await page.shot('walkthrough/edit', { x: 352, y: 68, width: 870, height: 490 });
     await page.press('Escape');
   });
 

@@ -8,11 +8,16 @@ export async function run(): Promise<void> {
   const mocha = new Mocha({ ui: 'bdd', color: false, timeout: 60_000, bail: false, ...(grep ? { grep } : {}) });
   for (const name of (process.env.LPA_SUITES ?? '').split(',')) mocha.addFile(join(__dirname, `${name}.suite.cjs`));
   const failed = await new Promise<number>((done) => {
-    const runner = mocha.run((failures) => {
+    const failures: string[] = [];
+    const runner = mocha.run((count) => {
       const { passes, pending } = runner.stats ?? { passes: 0, pending: 0 };
       const results = process.env.LPA_RESULTS;
-      if (results) writeFileSync(results, JSON.stringify({ passed: passes, failed: failures, skipped: pending }));
-      done(failures);
+      if (results)
+        writeFileSync(results, JSON.stringify({ passed: passes, failed: count, skipped: pending, failures }));
+      done(count);
+    });
+    runner.on('fail', (test, error: Error) => {
+      failures.push(`${test.fullTitle()}: ${error.message}`.replace(/\s+/g, ' ').slice(0, 400));
     });
   });
   if (failed > 0) throw new Error(`${failed} tests failed`);

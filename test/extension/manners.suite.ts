@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as vscode from 'vscode';
 import {
   api,
@@ -13,6 +16,7 @@ import {
   reset,
   settled,
   until,
+  uriOf,
 } from './support.ts';
 
 const HEADER = 'src/quote.h';
@@ -60,7 +64,9 @@ describe('manners', () => {
     assert.deepEqual(at('long volume;'), ['new at 8']);
     const sizes = await hints(source);
     assert.ok(
-      sizes.some(({ line, label }) => line === find(source, 'int quote_line').line && /^\d+ → \d+ bytes$/.test(label)),
+      sizes.some(
+        ({ line, label }) => line === find(source, 'int quote_line').line && /^\d+ → \d+ instructions$/.test(label),
+      ),
       JSON.stringify(sizes),
     );
     await configuration().update('inlayHints', undefined, vscode.ConfigurationTarget.Workspace);
@@ -133,6 +139,72 @@ describe('manners', () => {
       rows.some((text) => /quote\.h/.test(text)),
       rows.join('\n'),
     );
+  });
+
+  it('binds keys that VS Code leaves free, each under a condition', async () => {
+    const manifest = vscode.extensions.getExtension(EXTENSION)?.packageJSON;
+    const ours: { key: string; command: string; when?: string }[] = manifest.contributes.keybindings;
+    assert.ok(ours.length >= 8);
+    assert.equal(new Set(ours.map((each) => each.key)).size, ours.length);
+    const text = await vscode.workspace.openTextDocument(vscode.Uri.parse('vscode://defaultsettings/keybindings.json'));
+    const lines = text.getText().replace(/^\s*\/\/.*$/gm, '');
+    const theirs = [...lines.matchAll(/"key":\s*"([^"]+)"[^}]*?"command":\s*"([^"]+)"/g)].filter(
+      ([, , command]) => !command!.startsWith('livepatch.'),
+    );
+    assert.ok(theirs.length > 300, 'VS Code tells its own keys');
+    for (const { key, command, when } of ours) {
+      assert.match(when ?? '', /livepatch/, command);
+      const chord = key.split(' ')[0]!;
+      const taken = theirs.filter(([, one]) => one === key || one === chord || one!.startsWith(`${chord} `));
+      assert.deepEqual(
+        taken.map(([all]) => all),
+        [],
+        key,
+      );
+    }
+  });
+
+  it('says in an empty view what to do next, and nothing in a notification', async function () {
+    needsPage(this);
+    this.timeout(400_000);
+    const bare = mkdtempSync(join(tmpdir(), 'lpa-bare-'));
+    writeFileSync(join(bare, 'a.c'), 'int x;\n');
+    const states = [
+      ['', undefined, /Open the folder of a C project/],
+      [bare, join(bare, 'a.c'), /neither a livepatch\.json nor a compile_commands\.json/],
+      [undefined, undefined, /Open a C file/],
+      // Beside the targets, which are known a moment later, it is a row: a text would go then.
+      [undefined, uriOf(QUOTE).fsPath, /No edit has changed any machine code yet/],
+    ] as const;
+    try {
+      for (const [folder, file, words] of states) {
+        const window = await page.open(file, folder);
+        try {
+          await window.text('.activitybar .action-item a', /Live Patch/, 60_000);
+          if (file) await window.text('.tab', /\.c/, 60_000);
+          const isShown = async (): Promise<boolean> =>
+            (await window.texts('.composite.title')).some((text) => /Live Patch/i.test(text));
+          await until('a window at rest', isShown, 3000).catch(() => false);
+          // A click hides a view that came up by itself in that moment: then it takes another one.
+          await until(
+            'the view',
+            async () => {
+              if (await isShown()) return true;
+              await window.click('.activitybar .action-item a[aria-label*="Live Patch"]');
+              return until('the view', isShown, 10_000).catch(() => false);
+            },
+            60_000,
+          );
+          const where = file === uriOf(QUOTE).fsPath ? '.pane-body .monaco-list-row' : '.welcome-view-content';
+          await window.text(where, words, 60_000);
+          assert.deepEqual(await window.texts('.codicon-bell-dot'), [], String(words));
+        } finally {
+          await window.close();
+        }
+      }
+    } finally {
+      rmSync(bare, { recursive: true, force: true });
+    }
   });
 
   it('has a walkthrough whose every button does something', async function () {

@@ -61,25 +61,27 @@ describe('the running program', () => {
 
   it('is patched and reverted by a user with a mouse, after one question that names everything', async function () {
     needsPage(this);
-    this.timeout(120_000);
+    this.timeout(300_000);
     const target = async (): Promise<TargetItem | undefined> => {
       await vscode.commands.executeCommand('livepatch.refreshTargets');
       return (await api()).targets()[0];
     };
     const before = await board();
     const window = await page.open(uriOf(QUOTE).fsPath);
-    // A VS Code that is driven by a test shows no toasts: the list of notifications is opened instead.
-    const showNotifications = async (): Promise<void> => {
-      if ((await window.texts('.notifications-center.visible')).length > 0) return;
-      await until(
-        'a notification',
-        () => window.evaluate<boolean>("document.querySelector('.codicon-bell-dot') !== null"),
-        30_000,
+    // A VS Code that is driven by a test shows no toasts: the list of notifications is opened instead, again where it closed itself.
+    const notified = (pattern: RegExp): Promise<string> =>
+      until(
+        String(pattern),
+        async () => {
+          const isOpen = (await window.texts('.notifications-center.visible')).length > 0;
+          const hasNew = await window.evaluate<boolean>("document.querySelector('.codicon-bell-dot') !== null");
+          if (!isOpen && hasNew) await window.click('[id="status.notifications"] a');
+          return (await window.texts('.notifications-center.visible')).find((text) => pattern.test(text));
+        },
+        90_000,
       );
-      await window.click('[id="status.notifications"] a');
-    };
     try {
-      await window.text('.codelens-decoration', /machine code changed/, 40_000);
+      await window.text('.codelens-decoration', /machine code changed/, 120_000);
       // The window may remember the view of the one before it.
       const isShown = (await window.texts('.composite.title')).some((text) => /Live Patch/i.test(text));
       if (!isShown) await window.click('.activitybar .action-item a[aria-label*="Live Patch"]');
@@ -95,23 +97,24 @@ describe('the running program', () => {
         await window.click(
           '.monaco-list-row .monaco-custom-toggle, .monaco-list-row .custom-view-tree-node-item-checkbox',
         );
-        await new Promise((resolve) => setTimeout(resolve, 700));
+        // A second click would take it back: the answer may take its time.
+        await until('the tick', ticked, 8000).catch(() => false);
+        // VS Code draws it before the extension knows of it.
+        await new Promise((resolve) => setTimeout(resolve, 1500));
         return ticked();
       });
       await window.click('.codelens-decoration a', 'Build patch');
-      await showNotifications();
-      await window.text('.notifications-center', /The patch is built/);
+      await notified(/The patch is built/);
       await window.click('.notifications-center .monaco-button', 'Apply');
-      const question = await window.text('.monaco-dialog-box', /Apply/);
+      const question = await window.text('.monaco-dialog-box', /Apply/, 60_000);
       assert.match(question, new RegExp(`to ticker \\(process ${process.env.LPA_TICKER_PID}\\)`));
       assert.match(question, /replaced: quote_alarm, quote_line/);
       assert.match(question, /Not reviewed: quote_line\./);
-      assert.match(question, /inline-widened/);
+      assert.match(question, /Findings that nobody has looked at: .*inline-widened \(change\)/);
       await window.shot('question');
       assert.ok(!isFixed(await board()), 'nothing happens before the answer');
       await window.click('.monaco-dialog-box .monaco-button', 'Apply');
-      await showNotifications();
-      await window.text('.notifications-center', /runs the new code of 2 functions/, 30_000);
+      await notified(/runs the new code of 2 functions/);
       const after = await until('the new behaviour', async () => {
         const text = await board();
         return isFixed(text) && text;
@@ -120,16 +123,37 @@ describe('the running program', () => {
       assert.equal((await target())?.pid, Number(process.env.LPA_TICKER_PID));
       assert.equal((await target())?.patches.filter((each) => each.state === 'applied').length, 1);
       await window.text('.monaco-list-row', /applied: .*quote_line/);
-      await window.text('.codelens-decoration', /ticker runs the code of patch/);
+      const running = (await target())?.patches[0]?.running ?? [];
+      assert.deepEqual(
+        running.map(({ name, redirected, memory }) => ({ name, redirected, memory })),
+        ['quote_alarm', 'quote_line'].map((name) => ({ name, redirected: true, memory: 'redirected' })),
+      );
+      await window.click('.monaco-list-row', 'applied: ');
+      await window.text(
+        '.monaco-list-row',
+        /quote_line.*runs the patch; the old code is untouched apart from the jump/s,
+      );
+      await window.text('.codelens-decoration', /ticker runs the code of patch/, 90_000);
       await window.shot('patched');
+      await window.shot('walkthrough/apply', { x: 46, y: 36, width: 870, height: 490 });
       await window.click('.notifications-center .monaco-button', 'Revert');
-      await showNotifications();
-      await window.text('.notifications-center', /runs the old code again/, 30_000);
+      await notified(/runs the old code again/);
       for (let round = 0; round < 5; round++) {
         assert.ok(!isFixed(await board()));
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
       assert.equal((await target())?.patches.filter((each) => each.state === 'applied').length, 0);
+      // The button of a notification takes back the patch that it tells of, and none where somebody else did.
+      await window.click('.codelens-decoration a', 'Build patch');
+      await notified(/The patch is built/);
+      await window.click('.notifications-center .monaco-button', 'Apply');
+      await window.text('.monaco-dialog-box', /Apply/, 60_000);
+      await window.click('.monaco-dialog-box .monaco-button', 'Apply');
+      await notified(/runs the new code of 2 functions/);
+      await vscode.commands.executeCommand('livepatch.revertPatch', { target: await target() });
+      assert.equal((await target())?.patches.filter((each) => each.state === 'applied').length, 0);
+      await window.click('.notifications-center .monaco-button', 'Revert');
+      await notified(/Patch \S+ is not applied\./);
     } finally {
       await window.close();
     }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import { api, EXTENSION, needsPage, page, replace, until } from './support.ts';
+import { api, needsPage, page, replace, until } from './support.ts';
 
 const folder = (index: number): string => {
   const found = vscode.workspace.workspaceFolders?.[index];
@@ -16,19 +16,6 @@ async function openIn(index: number, name: string): Promise<vscode.TextEditor> {
 
 /** A window with several folders: each configured one has a session of its own, which starts with its first C source. */
 describe('several folders in one window', () => {
-  it('is activated in less than 100 ms, and starts no server before a C source is open', async () => {
-    assert.equal(vscode.extensions.getExtension(EXTENSION)?.isActive, false);
-    const [cpu, began] = [process.cpuUsage(), performance.now()];
-    const { states } = await api();
-    const wall = performance.now() - began;
-    const { user, system } = process.cpuUsage(cpu);
-    const used = (user + system) / 1000;
-    console.log(`      activated in ${Math.round(wall)} ms, ${Math.round(used)} ms of processor time`);
-    // The machine may be busy with other things: then the processor time of the whole extension host is what counts.
-    assert.ok(Math.min(wall, used) < 100, `${wall} ms`);
-    assert.deepEqual(states(), []);
-  });
-
   it('checks what is saved in either', async function () {
     this.timeout(180_000);
     const { states } = await api();
@@ -85,19 +72,19 @@ describe('several folders in one window', () => {
     await replace(header, '\tlong open;', '\tlong volume;\n\tlong open;');
     await header.document.save();
     await until('progress', () => (state()?.progress?.total ?? 0) > 1, 30_000);
-    await vscode.commands.executeCommand('notifications.showList');
-    await page.text('.notifications-center', /\d+ of \d+/, 30_000);
-    await page.click('.notifications-center .monaco-button', 'Cancel');
+    await page.text('.statusbar-item', /Live Patch \d+\/\d+/, 30_000);
+    assert.deepEqual(await page.texts('.notification-list-item'), [], 'a status does');
+    await vscode.commands.executeCommand('livepatch.patch.focus');
+    await page.click('.action-label[aria-label^="Cancel the Running Check"]');
     await until('it rests', () => state()?.busy === false, 20_000);
     const waiting = state()?.units.filter((unit) => unit.phase === 'ready' && !unit.stale) ?? [];
     assert.ok(waiting.length < 4, 'not every unit was built');
-    await vscode.commands.executeCommand('notifications.hideList');
     await vscode.commands.executeCommand('workbench.action.files.revert');
   });
 
   it("records the user's own build", async function () {
     needsPage(this);
-    this.timeout(180_000);
+    this.timeout(300_000);
     const list = join(folder(0), 'build', 'compile_commands.json');
     rmSync(list, { force: true });
     const done = vscode.commands.executeCommand('livepatch.recordBuild');
@@ -106,7 +93,7 @@ describe('several folders in one window', () => {
     );
     await page.press('Enter');
     await done;
-    await until('the list', () => existsSync(list) && readFileSync(list, 'utf8').trim().endsWith(']'), 150_000);
+    await until('the list', () => existsSync(list) && readFileSync(list, 'utf8').trim().endsWith(']'), 280_000);
     const entries: { file: string }[] = JSON.parse(readFileSync(list, 'utf8'));
     for (const name of ['quote.c', 'market.c', 'server.c', 'main.c'])
       assert.ok(

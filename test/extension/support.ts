@@ -141,6 +141,30 @@ export async function hoverText(uri: vscode.Uri, position: vscode.Position): Pro
     .join('\n');
 }
 
+/** Of a list with an odd number of elements the one in the middle. */
+export const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1] ?? 0;
+
+/**
+ * How many times slower than alone this process gets on at the moment: wall time of a fixed piece of work, divided by its processor
+ * time. 1 on a quiet machine; limits on time are multiplied by it, so that they speak of the program and not of its neighbours.
+ */
+export function patience(): number {
+  const [cpu, began] = [process.cpuUsage(), performance.now()];
+  let sum = 0;
+  while (process.cpuUsage(cpu).user < 60_000) for (let step = 0; step < 10_000; step++) sum += Math.sqrt(step);
+  assert.ok(sum > 0);
+  const { user, system } = process.cpuUsage(cpu);
+  return Math.max(1, (performance.now() - began) / ((user + system) / 1000));
+}
+
+/** A part of a page, in pixels. */
+export interface Clip {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 /** A page that a window is drawn in, where the host has a door to it (test/host/code-shim.cjs). */
 export class Page {
   readonly #index: number;
@@ -163,9 +187,9 @@ export class Page {
     return out;
   }
 
-  /** A second window on the folder, as a user has it: without a suite in it, so that dialogs are shown. */
-  async open(file: string): Promise<Page> {
-    return new Page((await this.ask('open', { file })) as number);
+  /** A second window on the folder (or on another one, `''`: on none), as a user has it: without a suite in it, so that dialogs are shown. */
+  async open(file?: string, folder?: string): Promise<Page> {
+    return new Page((await this.ask('open', { file, folder })) as number);
   }
 
   async close(): Promise<void> {
@@ -175,6 +199,16 @@ export class Page {
   /** Value of an expression in the page. */
   async evaluate<T>(expr: string): Promise<T> {
     return (await this.ask('eval', { expr })) as T;
+  }
+
+  /** Value of an expression in the webview that has an element like `within`. */
+  async evaluateIn<T>(within: string, expr: string): Promise<T> {
+    return (await this.ask('eval', { within, expr })) as T;
+  }
+
+  /** Clicks in the webview that has an element like `within`. */
+  async clickIn(within: string, sel: string, text?: string): Promise<void> {
+    await this.ask('click', { within, sel, ...(text === undefined ? {} : { text }) });
   }
 
   /** Labels and texts of all elements that match. */
@@ -216,11 +250,21 @@ export class Page {
     await this.ask('type', { text });
   }
 
-  /** A picture for media/, where LPA_UPDATE_MEDIA asks for it. */
-  async shot(name: string): Promise<void> {
+  /** A picture for media/, where LPA_UPDATE_MEDIA asks for it; `clip` of a part: a walkthrough shows pictures small. */
+  async shot(name: string, clip?: Clip): Promise<void> {
     if (!process.env.LPA_UPDATE_MEDIA || !process.env.LPA_MEDIA) return;
     await new Promise((resolve) => setTimeout(resolve, 500));
-    await this.ask('shot', { path: join(process.env.LPA_MEDIA, `${name}.png`) });
+    await this.ask('shot', { path: join(process.env.LPA_MEDIA, `${name}.png`), clip });
+  }
+
+  /** A picture of a smaller window, for where it is shown small. */
+  async smallShot(name: string, size: Pick<Clip, 'width' | 'height'>): Promise<void> {
+    if (!process.env.LPA_UPDATE_MEDIA || !process.env.LPA_MEDIA) return;
+    const whole = await this.evaluate<Clip>('({ width: innerWidth, height: innerHeight })');
+    await this.ask('size', size);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await this.shot(name);
+    await this.ask('size', { width: whole.width, height: whole.height });
   }
 }
 

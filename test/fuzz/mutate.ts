@@ -150,6 +150,30 @@ const CHANGES: readonly Change[] = [
   (bytes, seed, random) => byteChange(bytes, region(seed, random, 'lists'), random),
   (bytes, seed, random) => byteChange(bytes, region(seed, random, 'strings'), random),
   (bytes, seed, random) => byteChange(bytes, region(seed, random, 'code', 'other'), random),
+  // Tables of kernels, and their relocations to places that are not code.
+  (bytes, seed, random) => byteChange(bytes, region(seed, random, 'special', 'relocations'), random),
+  // Line programs: another opcode, an operand that runs away.
+  (bytes, seed, random) => {
+    const { start, end } = region(seed, random, 'line');
+    const at = start + random.below(end - start);
+    if (at < bytes.length) bytes[at] = random.pick([0, 1, 2, 3, 5, 8, 9, 12, 13, 0x80, 0xff]);
+    return undefined;
+  },
+  // Compressed sections: the header's method, size and alignment, and the data behind it.
+  (bytes, seed, random) => {
+    const packed = region(seed, random, 'packed');
+    if (packed.kind !== 'packed') return undefined;
+    if (random.chance(2)) return byteChange(bytes, packed, random);
+    const [at, size] = random.pick([
+      [0, 4],
+      [8, 8],
+      [16, 8],
+      [24, 4],
+      [28, 4],
+    ] as const);
+    poke(bytes, packed.start + at, size, random);
+    return undefined;
+  },
   // Endless LEB128 numbers, strings without end.
   (bytes, seed, random) => {
     const { start, end } = random.pick(seed.regions);

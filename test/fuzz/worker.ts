@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createDecoders } from '../../server/src/core/asm/decode.ts';
 import { loadObject } from '../../server/src/core/load-object.ts';
@@ -118,7 +119,11 @@ async function work(): Promise<void> {
       const { heapUsed, arrayBuffers } = process.memoryUsage();
       figures.memory = Math.max(figures.memory, heapUsed + arrayBuffers);
     }
-    if (figures.objects >= 1000) flush();
+    if (figures.objects >= 1000) {
+      flush();
+      // What zlib holds of damaged sections is given back by a callback that waits for its turn.
+      await setImmediate();
+    }
   }
   flush();
 }

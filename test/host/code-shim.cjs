@@ -5,8 +5,8 @@
 //
 // Environment: LPA_SHIM_TIMEOUT_MS (default 300000), LPA_SHIM_TRUST=ask (folders are not trusted beforehand),
 // LPA_SHIM_VERBOSE, LPA_SHIM_LOG (file for the server's log). The suite finds CODE_SHIM_URL, a door to the page:
-// POST /eval {expr}, /shot {path, keepPointer?}, /hover {sel}, /click {sel, text?}, /press {key}, /type {text}, /size {width, height},
-// /frames; /open {file?} opens a second window as a user has it, in which dialogs are shown: its number goes into `page`.
+// POST /eval {expr, within?}, /shot {path, keepPointer?}, /hover {sel}, /click {sel, text?}, /press {key}, /type {text}, /size {width, height},
+// /frames; /open {file?, folder?} opens a second window as a user has it, in which dialogs are shown: its number goes into `page`.
 'use strict';
 const fs = require('node:fs');
 const http = require('node:http');
@@ -43,18 +43,32 @@ function door(page, open) {
     const all = page.locator(request.sel);
     return (request.text === undefined ? all : all.filter({ hasText: request.text })).first();
   };
+  const frameWith = async (selector) => {
+    if (selector === undefined) return page.mainFrame();
+    // The one that was opened last, of several.
+    for (const frame of page.frames().reverse()) {
+      const found = await frame
+        .evaluate((sel) => document.querySelector(sel)?.getClientRects().length > 0, selector)
+        .catch(() => false);
+      if (found) return frame;
+    }
+    throw new Error(`no frame shows ${selector}`);
+  };
   return {
     '/shot': async (request) => {
       if (!request.keepPointer) await page.mouse.move(1100, 6);
       await page.waitForTimeout(400);
-      await page.screenshot({ path: request.path });
+      await page.screenshot({ path: request.path, ...(request.clip ? { clip: request.clip } : {}) });
     },
-    '/eval': (request) => page.evaluate(request.expr),
+    // `within`: in the frame that has such an element, a webview's.
+    '/eval': async (request) => (await frameWith(request.within)).evaluate(request.expr),
     '/hover': (request) => locate(request).hover({ timeout: 5000 }),
     '/click': async (request) => {
       // A tooltip of what the pointer rested on would be in the way.
       await page.mouse.move(1100, 6);
-      await locate(request).click({ timeout: 8000 });
+      const frame = await frameWith(request.within);
+      const all = frame.locator(request.sel);
+      await (request.text === undefined ? all : all.filter({ hasText: request.text })).first().click({ timeout: 8000 });
     },
     '/press': (request) => page.keyboard.press(request.key),
     '/type': (request) => page.keyboard.type(request.text),
@@ -114,10 +128,10 @@ async function main() {
       answer.end(JSON.stringify({ ok: false, err: String(error) }));
     }
   });
-  const openWindow = async ({ file }) => {
+  const openWindow = async ({ file, folder }) => {
     const page = await context.newPage();
     pages.push(page);
-    await page.goto(addressOf(file), { waitUntil: 'commit', timeout: 120_000 });
+    await page.goto(addressOf(file, folder), { waitUntil: 'commit', timeout: 120_000 });
     return pages.length - 1;
   };
   const end = async (code) => {
@@ -137,13 +151,16 @@ async function main() {
   }, LIMIT).unref();
   try {
     await new Promise((done) => control.listen(0, '127.0.0.1', done));
+    // What the tested extension takes for the user's cache; the host itself lies in the real one.
+    const home = process.env.LPA_SHIM_CACHE_HOME ? { XDG_CACHE_HOME: process.env.LPA_SHIM_CACHE_HOME } : {};
     const log = process.env.LPA_SHIM_LOG ? fs.createWriteStream(process.env.LPA_SHIM_LOG) : undefined;
     server = await startServer(host, {
       data: own('server'),
       extensions: options.extensionsDir ?? own('extensions'),
       trust: process.env.LPA_SHIM_TRUST !== 'ask',
-      driver: true,
-      env: { ...process.env, ...clean, CODE_SHIM_URL: `http://127.0.0.1:${control.address().port}` },
+      // Newer versions load an extension for development only with the driver; older ones show no dialog with it, in any window.
+      driver: process.env.LPA_SHIM_EDITION !== 'oldest',
+      env: { ...process.env, ...clean, ...home, CODE_SHIM_URL: `http://127.0.0.1:${control.address().port}` },
       settings: JSON.parse(process.env.LPA_SHIM_SETTINGS || '{}'),
       onLog: (chunk) => log?.write(chunk),
     });
@@ -194,13 +211,14 @@ async function main() {
       ['skipReleaseNotes', 'true'],
     ];
     const development = options.extensions.map((folder) => ['extensionDevelopmentPath', remote(folder)]);
-    const address = (payload) => {
+    const address = (payload, folder = options.folder) => {
       const query = new URLSearchParams({ tkn: server.token, payload: JSON.stringify(payload) });
-      if (!options.folder) query.set('ew', 'true');
-      else query.set(options.folder.endsWith('.code-workspace') ? 'workspace' : 'folder', options.folder);
+      if (!folder) query.set('ew', 'true');
+      else query.set(folder.endsWith('.code-workspace') ? 'workspace' : 'folder', folder);
       return `http://${server.authority}/?${query}`;
     };
-    addressOf = (file) => address([...development, ...(file ? [['openFile', remote(file)]] : []), ...quiet]);
+    addressOf = (file, folder) =>
+      address([...development, ...(file ? [['openFile', remote(file)]] : []), ...quiet], folder);
     const tests = options.tests ? [['extensionTestsPath', remote(require.resolve(path.resolve(options.tests)))]] : [];
     await page.goto(address([...development, ...tests, ...quiet]), { waitUntil: 'commit', timeout: 120_000 });
   } catch (error) {

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, readFileSync, readlinkSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { skeletons } from '../../server/src/core/findings/fixes/side-table.ts';
 import { readPayload } from '../../server/src/core/payload/read.ts';
 import { renderPayload } from '../../server/src/core/render/inspect.ts';
 import { createProcessTarget } from '../../server/src/targets/process.ts';
@@ -104,12 +105,68 @@ out: snprintf(text, sizeof text, "%d", r); return text; }\n`;
           ['2', '300', '600'],
         ],
         options,
-        {
-          overrides: { 'rodata-changed': 'labels move with the code' },
-        },
       );
     });
   }
+
+  it('edited constants: a text, a longer text and a table, of functions whose code is the same', async () => {
+    const source = (fresh: boolean): string => `${HEAD}
+static const char banner[] = "${fresh ? 'new' : 'old'}";
+static const char usage[] = "${fresh ? 'usage: ask [-v] WORD' : 'usage: ask'}";
+static const struct { char key; int value; } table[] = { { 'a', 1 }, { 'b', ${fresh ? 20 : 2} }, { 'c', 3 } };
+static __attribute__((noinline)) int lookup(char key) {
+  for (unsigned i = 0; i < sizeof table / sizeof *table; i++) if (table[i].key == key) return table[i].value;
+  return -1; }
+const char *answer(const char *q) {
+  if (*q == '?') return usage;
+  snprintf(text, sizeof text, "%s %d", banner, lookup(*q)); return text; }\n`;
+    await edit({ 'part.c': source(false) }, { 'part.c': source(true) }, [
+      ['a', 'old 1', 'new 1'],
+      ['b', 'old 2', 'new 20'],
+      ['z', 'old -1', 'new -1'],
+      ['?', 'usage: ask', 'usage: ask [-v] WORD'],
+    ]);
+  });
+
+  it('the side table that the quick fix writes: instances from before the patch have the new field', async () => {
+    const names = { value: 'int', lead: 'int ', owner: 'struct counter', name: 'counter_hits', field: 'hits' };
+    const source = (fresh: boolean): string => `${HEAD}
+struct counter { int id; long total; };
+static struct counter counters[4];
+${fresh ? `int *counter_hits(const struct counter *of);\nvoid counter_hits_forget(const struct counter *of);\n${skeletons.process.definition(names)}` : ''}
+const char *answer(const char *q) {
+  struct counter *c = &counters[*q & 3];
+  c->total++;
+  ${fresh ? "if (q[1] == 'f') counter_hits_forget(c); else (*counter_hits(c))++;" : ''}
+  snprintf(text, sizeof text, ${fresh ? '"%ld/%d", c->total, *counter_hits(c)' : '"%ld", c->total'}); return text; }\n`;
+    const program = new Program({ 'main.c': ASKING_MAIN, 'part.c': source(false) });
+    try {
+      const payload = await program.payload({ 'part.c': source(true) });
+      const running = program.start();
+      await running.line();
+      const target = running.target();
+      for (const [ask, old] of [
+        ['1', '1'],
+        ['1', '2'],
+        ['2', '1'],
+      ] as const)
+        assert.equal(await running.ask(ask), old);
+      assert.equal(said(await target.apply(payload)), 'applied');
+      for (const [ask, fresh] of [
+        ['1', '3/1'],
+        ['1', '4/2'],
+        ['2', '2/1'],
+        ['1f', '5/0'],
+        ['1', '6/1'],
+      ] as const)
+        assert.equal(await running.ask(ask), fresh);
+      assert.equal(said(await target.revert(undefined)), 'reverted');
+      assert.equal(await running.ask('1'), '7');
+      assert.equal(await running.end(), 0);
+    } finally {
+      program.dispose();
+    }
+  });
 
   it('function pointers: tables keep working and stay equal', async () => {
     const source = (by: number): string => `${HEAD}

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ASKING_MAIN, ensureHelper, Program, type RunningProgram } from './program.ts';
-import { many, outcome, pause, settled, state, traces, whole } from './whole.ts';
+import { insist, many, outcome, pause, settled, state, traces, whole } from './whole.ts';
 
 /** Its main thread computes all the time and looks for questions in between; two more threads do nothing but compute. */
 const COMPUTING_MAIN = `
@@ -50,7 +50,7 @@ int main(void) {
 `;
 
 /** A program that stands still for good would otherwise take the whole run along. */
-const LIMIT = { timeout: 60_000 };
+const LIMIT = { timeout: 240_000 };
 
 /** Where the helper dies in a first apply, and what the program is afterwards. */
 const MAPPING = ['registers-changed', 'mask-changed', 'call-begun', 'call-made'] as const;
@@ -95,7 +95,7 @@ for (const [name, main] of [
       process.env.LIVEPATCH_FAULT = fault;
       try {
         const target = running.target({ helper });
-        const event = await (what === 'apply' ? target.apply(payload) : target.revert(undefined));
+        const event = await insist(() => (what === 'apply' ? target.apply(payload) : target.revert(undefined)));
         assert.equal(event.kind === 'failed' && event.reason, 'helper-died', `${fault}: ${outcome(event)}`);
       } finally {
         delete process.env.LIVEPATCH_FAULT;
@@ -119,11 +119,11 @@ for (const [name, main] of [
     async function usable(running: RunningProgram, clean: readonly string[]): Promise<void> {
       const target = running.target();
       if ((await target.status()).patches.some((one) => one.state === 'applied'))
-        assert.equal(outcome(await target.revert(undefined)), 'reverted');
+        assert.equal(outcome(await insist(() => target.revert(undefined))), 'reverted');
       assert.equal(await whole(running), 'old');
-      assert.equal(outcome(await target.apply(payload)), 'applied');
+      assert.equal(outcome(await insist(() => target.apply(payload))), 'applied');
       assert.equal(await whole(running), 'new');
-      assert.equal(outcome(await target.revert(undefined)), 'reverted');
+      assert.equal(outcome(await insist(() => target.revert(undefined))), 'reverted');
       assert.equal(await whole(running), 'old');
       assert.deepEqual(traces(running.pid), clean);
       assert.equal(await running.end(), 0);
@@ -156,7 +156,7 @@ for (const [name, main] of [
 
       it(`reverting, at ${point}: the guardian makes it whole`, LIMIT, async () => {
         const { running, clean } = await started();
-        assert.equal(outcome(await running.target().apply(payload)), 'applied');
+        assert.equal(outcome(await insist(() => running.target().apply(payload))), 'applied');
         await dying(running, 'revert', point);
         assert.equal(await settled(running), then === 'before' ? 'new' : 'old');
         const { patches } = await running.target().status();
@@ -171,7 +171,7 @@ for (const [name, main] of [
       for (const what of ['apply', 'revert'] as const) {
         it(`${what}, with its guardian at ${point}: the next command repairs`, LIMIT, async () => {
           const { running, clean } = await started();
-          if (what === 'revert') assert.equal(outcome(await running.target().apply(payload)), 'applied');
+          if (what === 'revert') assert.equal(outcome(await insist(() => running.target().apply(payload))), 'applied');
           await dying(running, what, `both:${point}`);
           await pause(20);
           const seen = await state(running);
@@ -183,7 +183,9 @@ for (const [name, main] of [
           const listed = (await target.status()).patches.map((one) => one.state);
           if (UNFINISHED.has(point)) assert.deepEqual(listed, ['interrupted']);
           else assert.deepEqual(listed, [what === 'apply' ? 'applied' : 'reverted']);
-          const event = await (listed[0] === 'applied' ? target.revert(undefined) : target.apply(payload));
+          const event = await insist(() =>
+            listed[0] === 'applied' ? target.revert(undefined) : target.apply(payload),
+          );
           assert.equal(outcome(event), listed[0] === 'applied' ? 'reverted' : 'applied');
           assert.equal(await whole(running), listed[0] === 'applied' ? 'old' : 'new');
           await usable(running, clean);

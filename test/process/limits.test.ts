@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createProcessTarget } from '../../server/src/targets/process.ts';
+import { Visit } from '../../server/src/targets/visit.ts';
 import { ASKING_MAIN, ensureHelper, Program } from './program.ts';
 import { outcome, pause } from './whole.ts';
 
@@ -141,6 +142,30 @@ int main(void) { char line[64]; if (write(1, "ready\\n", 6) != 6 || prctl(PR_SET
     await pause(50);
     assert.equal(outcome(await target.apply(payload)), 'applied');
     assert.equal(await running.ask('x'), 'new x');
+    assert.equal(await running.end(), 0);
+  });
+
+  it('a thread in an uninterruptible sleep is let alone: it goes on when it wakes', async () => {
+    const sleeping = 'if (vfork() == 0) { char byte; _exit(read(0, &byte, 1) != 1); }';
+    const program = make({
+      'main.c': main('', '#include <unistd.h>').replace(
+        'puts(answer(line));',
+        `puts("sleeps"); ${sleeping} puts("awake");`,
+      ),
+      'part.c': PART('old'),
+    });
+    const running = program.start();
+    await running.line();
+    assert.equal(await running.ask('x'), 'sleeps');
+    const visit = await Visit.open(running.pid);
+    try {
+      await visit.prepare();
+      await assert.rejects(visit.helper.map(4096, [0x10000000], []), /timeout/);
+      running.child.stdin!.write('y');
+      assert.equal(await Promise.race([running.line(), pause(20_000)]), 'awake');
+    } finally {
+      await visit.close();
+    }
     assert.equal(await running.end(), 0);
   });
 

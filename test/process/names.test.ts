@@ -79,6 +79,28 @@ static __attribute__((noinline)) int flags(int a, int b) { int c = a < b; far_in
     });
   }
 
+  it('the address of new code is stored in a variable out of reach: two fields of one instruction', async () => {
+    const program = make(
+      {
+        'main.c': `${ASKING_MAIN}\nint far_call(void); int (*keep)(void) = far_call;\n`,
+        'part.c': OLD,
+        'far.c': 'int (*far_hook)(void); int far_call(void) { return far_hook ? far_hook() : -1; }\n',
+      },
+      { shared: ['far.c'], compile: ['-fno-pie'], link: ['-no-pie'] },
+    );
+    const hook = `extern int (*far_hook)(void); int far_call(void);
+static __attribute__((noinline)) int completion(void) { return 42; }
+`;
+    const payload = await program.payload({
+      'part.c': HEAD + hook + ANSWER('far_hook = completion; snprintf(text, sizeof text, "%d", far_call());'),
+    });
+    const running = program.start();
+    await running.line();
+    assert.equal(outcome(await running.target().apply(payload)), 'applied');
+    assert.equal(await running.ask('x'), '42');
+    assert.equal(await running.end(), 0);
+  });
+
   const chosen = `
 static int one(void) { return 111; } static int two(void) { return 222; }
 static int asked; int times_asked(void) { return asked; }

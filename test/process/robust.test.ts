@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ASKING_MAIN, ensureHelper, Program } from './program.ts';
-import { helpers, idle, many, outcome, pause, settled, whole } from './whole.ts';
+import { helpers, idle, insist, many, outcome, pause, settled, whole } from './whole.ts';
 
 describe('process target: tools that die', () => {
   let program: Program;
@@ -195,8 +195,8 @@ describe('process target: busy programs', () => {
       assert.equal(await running.line(), 'ready');
       const target = running.target();
       for (let round = 0; round < rounds; round++) {
-        assert.equal(outcome(await target.apply(payload)), 'applied');
-        assert.equal(outcome(await target.revert('test-patch')), 'reverted');
+        assert.equal(outcome(await insist(() => target.apply(payload))), 'applied');
+        assert.equal(outcome(await insist(() => target.revert('test-patch'))), 'reverted');
       }
       await pause(20);
       const [wrong, done, made, alarms, children] = ((await running.ask('?')) ?? '').split(' ').map(Number);
@@ -213,14 +213,20 @@ describe('process target: busy programs', () => {
     const running = program.start('1', '-');
     await running.line();
     running.child.kill('SIGSTOP');
-    await pause(50);
     const state = (): string => /State:\s+(\w)/.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8'))![1]!;
-    assert.equal(state(), 'T');
+    /** A signal takes effect when the thread gets a processor. */
+    const stopped = async (): Promise<void> => {
+      for (let i = 0; i < 500 && state() !== 'T'; i++) await pause(20);
+      assert.equal(state(), 'T');
+      await pause(50);
+      assert.equal(state(), 'T');
+    };
+    await stopped();
     const target = running.target();
-    assert.equal(outcome(await target.apply(payload)), 'applied');
-    assert.equal(state(), 'T');
-    assert.equal(outcome(await target.revert(undefined)), 'reverted');
-    assert.equal(state(), 'T');
+    assert.equal(outcome(await insist(() => target.apply(payload))), 'applied');
+    await stopped();
+    assert.equal(outcome(await insist(() => target.revert(undefined))), 'reverted');
+    await stopped();
     running.child.kill('SIGCONT');
     assert.match((await running.ask('?')) ?? '', /^0 /);
     assert.equal(await running.end(), 0);

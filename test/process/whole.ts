@@ -112,3 +112,16 @@ export function traces(pid: number): string[] {
     return `policy ${fields[38]} priority ${fields[15]} blocked ${field('SigBlk')} tracer ${field('TracerPid')}`;
   });
 }
+
+/**
+ * The same request until the program's threads could be stopped: on a machine with many times more work than processors each
+ * single try may rightly be refused as busy, which says nothing of what a test asks.
+ */
+export async function insist(request: () => Promise<TargetEvent>, seconds = 90): Promise<TargetEvent> {
+  const end = performance.now() + seconds * 1000;
+  for (;;) {
+    const event = await request();
+    if (event.kind !== 'refused' || event.reason !== 'busy' || performance.now() > end) return event;
+    await pause(200);
+  }
+}

@@ -245,7 +245,7 @@ for (const compiler of ['gcc', 'clang'].filter(hasTool)) {
         assert.equal(next.kind, 'built', JSON.stringify(next));
         if (next.kind !== 'built') return;
         assert.deepEqual(essence(project, next.object, 'next'), edited);
-        assert.ok(await builder.isCurrent(base, differing));
+        assert.ok(await builder.isCurrent(base, differing, unit.command));
 
         // The same through an overlay: the header's edit is only in an unsaved buffer.
         const buffer = new TextEncoder().encode(project.read('include/shared.h').replace('6', '7'));

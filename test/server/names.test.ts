@@ -8,6 +8,7 @@ import {
   commands,
   contexts,
   items,
+  panels,
   section,
   settings,
   views,
@@ -53,15 +54,35 @@ describe('names of the extension against package.json', () => {
   it('uses only context keys and item kinds that the client sets', () => {
     const keys = new Set<string>([...Object.values(contexts), ...Object.values(commands), views.patch]);
     const kinds = new Set<string>(Object.values(items));
+    for (const text of strings(contributes.menus))
+      for (const [, kind] of text.matchAll(/activeWebviewPanelId == ([\w.]+)/g))
+        assert.ok(Object.values<string>(panels).includes(kind!), kind);
     for (const text of [
       ...strings(contributes.menus),
       ...strings(contributes.viewsWelcome),
       ...strings(contributes.keybindings),
     ])
       if (/[=!&]|^livepatch\.\w+$/.test(text)) {
-        for (const [name] of text.matchAll(/\blivepatch\.\w+(?!\w)/g)) assert.ok(keys.has(name), `${name} in ${text}`);
+        for (const [name] of text.matchAll(/\blivepatch\.\w+(?!\w)/g))
+          assert.ok(keys.has(name) || text === `activeWebviewPanelId == ${name}`, `${name} in ${text}`);
         for (const [, kind] of text.matchAll(/viewItem == (\w+)/g)) assert.ok(kinds.has(kind!), kind);
       }
+  });
+
+  it('describes each setting, gives each colour for the four kinds of theme, and fills each view that is empty', () => {
+    const properties: Record<string, Record<string, unknown>> = contributes.configuration.properties;
+    for (const [name, each] of Object.entries(properties)) {
+      assert.match(String(each.markdownDescription ?? each.description), /^%setting\./, name);
+      assert.notEqual(each.default, undefined, name);
+    }
+    for (const { id, defaults } of contributes.colors)
+      assert.deepEqual(Object.keys(defaults).sort(), ['dark', 'highContrast', 'highContrastLight', 'light'], id);
+    const views = Object.values(contributes.views).flat() as { id: string }[];
+    for (const { id } of views)
+      assert.ok(
+        contributes.viewsWelcome.some((each: { view: string }) => each.view === id),
+        id,
+      );
   });
 
   it('has each colour once in both', () => {
@@ -91,7 +112,9 @@ describe('names of the extension against package.json', () => {
   it('is off in untrusted and virtual folders and starts with C', () => {
     assert.equal(manifest.capabilities.untrustedWorkspaces.supported, false);
     assert.equal(manifest.capabilities.virtualWorkspaces.supported, false);
-    assert.deepEqual(manifest.activationEvents, ['onLanguage:c']);
+    // A panel that was open when the window was closed is drawn again.
+    const restored = Object.values(panels).map((kind) => `onWebviewPanel:${kind}`);
+    assert.deepEqual(manifest.activationEvents, ['onLanguage:c', ...restored]);
     assert.deepEqual(manifest.extensionKind, ['workspace']);
   });
 
@@ -100,7 +123,13 @@ describe('names of the extension against package.json', () => {
       if (name === 'names.ts') continue;
       const text = readFileSync(join(root, 'client', 'src', name), 'utf8');
       const literals = [...text.matchAll(/'(livepatch\.[a-zA-Z.]+)'/g)].map(([, literal]) => literal!);
-      const allowed = new Set(['livepatch.json', 'livepatch.status', 'livepatch.decisions']);
+      const allowed = new Set([
+        'livepatch.json',
+        'livepatch.c',
+        'livepatch.h',
+        'livepatch.status',
+        'livepatch.decisions',
+      ]);
       for (const literal of literals) assert.ok(allowed.has(literal), `${literal} in ${name}`);
     }
   });

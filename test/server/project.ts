@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Session } from '../../server/src/session.ts';
 
 /** Runs a program and throws with its words where it fails. */
 export function sh(cwd: string, ...vector: string[]): string {
@@ -114,4 +115,12 @@ export class Project {
   remove(): void {
     rmSync(this.top, { recursive: true, force: true });
   }
+}
+
+/** Names of the functions that differ in the units that are compared, sorted. */
+export function changedFunctions(session: Session): string[] {
+  return session
+    .units()
+    .flatMap(({ phase, result }) => (phase === 'ready' ? (result?.diff.functions ?? []).map(({ name }) => name) : []))
+    .sort();
 }

@@ -69,6 +69,29 @@ test('a type that grew is used by a unit that does not know of the edit; the hea
   const [spread] = all(found, 'header-spread');
   assert.deepEqual(spread!.evidence.changed, ['report.c', 'store.c']);
   assert.equal(spread!.at?.file, project.path('item.h'));
+  assert.match(spread!.message, /^The edit of item\.h changes the code of report\.c and store\.c\./);
+  assert.equal(spread!.evidence.otherEdits, undefined);
+  restore();
+});
+
+test('an edited header is not said to be why a unit changed that was edited itself', async () => {
+  project.edit('item.h', 'void report(void);', 'void report(void);\nvoid more(void);');
+  project.edit('report.c', 'items[1].price', 'items[2].price');
+  const [alone] = all(await check('item.h', 'report.c'), 'header-spread');
+  assert.deepEqual(alone!.evidence.otherEdits, ['report.c']);
+  assert.match(
+    alone!.message,
+    /^report\.c reads the edited item\.h and changed, and has other edits too: item\.h need not be why; 1 other unit/,
+  );
+  // With a field in between, what was not edited itself changed because of the header.
+  project.edit('item.h', 'int id; int price;', 'int id; int stock; int price;');
+  const [both] = all(await check('item.h', 'report.c'), 'header-spread');
+  assert.deepEqual(both!.evidence.changed, ['report.c', 'store.c']);
+  assert.deepEqual(both!.evidence.otherEdits, ['report.c']);
+  assert.match(
+    both!.message,
+    /^The edit of item\.h changes the code of store\.c; report\.c reads it and changed, and has other edits too/,
+  );
   restore();
 });
 
@@ -131,4 +154,26 @@ test('an object that is missing: nothing is said to be complete', async () => {
   assert.equal(changed!.severity, 'blocker');
   restore();
   build('-O2 -g');
+});
+
+test('who calls a function is asked of the objects of the build', async () => {
+  const { config } = await loadConfig(project.root);
+  const session = await createSession(config, { watch: false, cacheDir: project.cache });
+  try {
+    const { list, units: asked, unread } = await session.callers(['total', 'report', 'items'], new Set());
+    const found = list.map(({ name, file, by }) => `${name} by ${by} in ${file.replace(/^.*\//, '')}`).sort();
+    assert.deepEqual(found, [
+      'items by clean in clean.c',
+      'items by report in report.c',
+      'report by main in main.c',
+      'total by main in main.c',
+      'total by report in report.c',
+    ]);
+    assert.deepEqual([asked, unread], [4, 0]);
+    const main = session.unitsOf(project.path('main.c')).map(({ id }) => id);
+    const rest = await session.callers(['report'], new Set(main));
+    assert.deepEqual([rest.list, rest.units], [[], 3]);
+  } finally {
+    await session.dispose();
+  }
 });

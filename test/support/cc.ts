@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 
 /** How a test compiles a source. */
 export interface CompileOptions {
@@ -20,6 +20,14 @@ export interface CompileOptions {
 /** What the project's own builds add, and the optimisation that users ship with. */
 export const DEFAULT_ARGS = ['-O2', '-g', '-ffunction-sections', '-fdata-sections'] as const;
 
+/**
+ * The compilers that cases about objects run with, each a test of its own: skipped with a reason where it is not installed. Debian's two of each
+ * family; LIVEPATCH_COMPILERS (names with commas between them) adds others, such as `gcc-14,clang-19`.
+ */
+export const CASE_COMPILERS: readonly string[] = [
+  ...new Set(['gcc-11', 'gcc-12', 'clang-14', 'clang-16', ...(process.env.LIVEPATCH_COMPILERS ?? '').split(',')]),
+].filter((name) => name !== '');
+
 /** True where the tool answers to `--version`. */
 export function hasTool(tool: string): boolean {
   return spawnSync(tool, ['--version'], { stdio: 'ignore' }).status === 0;
@@ -31,7 +39,11 @@ export function compile(source: string, options: CompileOptions = {}): Uint8Arra
   try {
     const name = options.name ?? 'unit.c';
     writeFileSync(join(folder, name), source);
-    for (const [file, text] of Object.entries(options.files ?? {})) writeFileSync(join(folder, basename(file)), text);
+    for (const [file, text] of Object.entries(options.files ?? {})) {
+      const path = join(folder, isAbsolute(file) ? basename(file) : file);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text);
+    }
     const args = [...(options.args ?? DEFAULT_ARGS), ...(options.extra ?? []), `-fdebug-prefix-map=${folder}=/src`];
     const run = spawnSync(options.compiler ?? 'gcc', [...args, '-c', name, '-o', 'out.o'], {
       cwd: folder,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type Comparison, createAnalyser } from '../../server/src/analyse.ts';
 import type { ObjectDiff } from '../../server/src/core/diff/types.ts';
 import type { Finding, TargetKind } from '../../server/src/core/findings/types.ts';
-import { type CompileOptions, compile, DEFAULT_ARGS, hasTool } from './cc.ts';
+import { CASE_COMPILERS, type CompileOptions, compile, DEFAULT_ARGS, hasTool } from './cc.ts';
 
 /** A finding that a source text asks for: on the line above its marker. */
 export interface Mark {
@@ -33,7 +33,7 @@ export function readMarkers(text: string): { source: string; marks: Mark[] } {
 export interface Fixture {
   readonly base: string;
   readonly next: string;
-  /** Compilers to run it with. Default: gcc-12 and clang-14. */
+  /** Compilers to run it with. Default: all of `CASE_COMPILERS`. */
   readonly compilers?: readonly string[];
   readonly args?: readonly string[];
   readonly files?: {
@@ -70,13 +70,13 @@ export async function compareFixture(fixture: Fixture, compiler: string): Promis
     side('next'),
     { unit, baseCommand: [], nextCommand: [], compiler, baseline: 'test' },
     undefined,
-    fixture.target,
+    fixture.target && [fixture.target],
   );
 }
 
 /** Registers one test per compiler: the findings must be exactly the marked ones, each once. */
 export function hazard(title: string, fixture: Fixture): void {
-  for (const compiler of fixture.compilers ?? ['gcc-12', 'clang-14']) {
+  for (const compiler of fixture.compilers ?? CASE_COMPILERS) {
     test(`${title} [${compiler}]`, { skip: !hasTool(compiler) && `${compiler} is not installed` }, async () => {
       const comparison = await compareFixture(fixture, compiler);
       const ignored = new Set(fixture.ignore ?? []);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { readElf } from '../../server/src/core/elf/index.ts';
 import type { Finding } from '../../server/src/core/findings/types.ts';
 import { buildXenPayload, type XenOptions } from '../../server/src/core/payload/xen.ts';
 import { checkXenPayload } from '../../server/src/core/payload/xen-check.ts';
 import type { XenResult } from '../../server/src/targets/xen.ts';
-import { mustBuild, openRoom, options, type Room } from './room.ts';
+import { type Parts, remake } from '../core/xen/remake.ts';
+import { mustBuild, openRoom, options, type Room, testIn } from './room.ts';
 
 const TELLS = 'safe_strcpy(extraversion, deny ? xen_deny() : xen_extra_version());';
 
@@ -20,7 +21,7 @@ function swap(bytes: Uint8Array, from: string, to: string): Uint8Array {
   return new Uint8Array(Buffer.from(text.replaceAll(from, to), 'latin1'));
 }
 
-describe('what is refused, before it leaves the machine and by the hypervisor', { timeout: 900_000 }, () => {
+describe('what is refused, before it leaves the machine and by the hypervisor', { timeout: 1_500_000 }, () => {
   let room: Room | undefined;
   /** A payload that loads, to be damaged. */
   let good: Uint8Array;
@@ -31,11 +32,7 @@ describe('what is refused, before it leaves the machine and by the hypervisor', 
     good = await build('good');
   });
   after(() => room?.close());
-  beforeEach(async (context) => {
-    if (!room) return (context as { skip?: (why: string) => void }).skip?.('no virtual machine, see above');
-    assert.equal(await room.machine.death(), undefined);
-    await room.tree.reset();
-  });
+  const test = testIn(() => room);
 
   const build = async (id: string, more: Partial<XenOptions> = {}, text = '-refused'): Promise<Uint8Array> => {
     await room!.tree.reset();
@@ -67,7 +64,7 @@ describe('what is refused, before it leaves the machine and by the hypervisor', 
     );
   };
 
-  it('nothing is wrong with the payload that the others are made from', async () => {
+  test('nothing is wrong with the payload that the others are made from', async () => {
     assert.deepEqual(checked(good), []);
     const result = await room!.target.upload(good);
     assert.equal(result.kind, 'done', JSON.stringify(result));
@@ -80,7 +77,7 @@ describe('what is refused, before it leaves the machine and by the hypervisor', 
     refused(await room!.target.act('apply', 'good'), 'not-uploaded', /Upload it first/);
   });
 
-  it('a moved field, a changed initial value, init code, an unknown symbol', async () => {
+  test('a moved field, a changed initial value, init code, an unknown symbol', async () => {
     const { tree } = room!;
     await tree.edit(
       'common/keyhandler.c',
@@ -115,7 +112,7 @@ describe('what is refused, before it leaves the machine and by the hypervisor', 
     has(await refusals(), 'symbol-unresolved', /^xen_nowhere$/);
   });
 
-  it('another hypervisor', async () => {
+  test('another hypervisor', async () => {
     const { target, hypervisor, syms, tree } = room!;
     const elf = new Proxy(syms, {
       get: (file, key) => (key === 'buildId' ? 'ab'.repeat(20) : Reflect.get(file, key, file)),
@@ -128,7 +125,7 @@ describe('what is refused, before it leaves the machine and by the hypervisor', 
     assert.ok(!(await target.status()).patches.some((patch) => patch.id === 'other'));
   });
 
-  it('a stack in the wrong order', async () => {
+  test('a stack in the wrong order', async () => {
     const { target } = room!;
     assert.equal((await target.load(good)).kind, 'done');
     refused(await target.act('unload', 'good'), 'wrong-state', /Revert it first/);
@@ -143,7 +140,7 @@ describe('what is refused, before it leaves the machine and by the hypervisor', 
     assert.equal((await target.act('unload', 'good')).kind, 'done');
   });
 
-  it('damaged and foreign files', async () => {
+  test('damaged and foreign files', async () => {
     const { target } = room!;
     const short = good.subarray(0, good.length >> 1);
     refused(await target.upload(short), 'damaged-file', /no payload/);
@@ -185,5 +182,69 @@ describe('what is refused, before it leaves the machine and by the hypervisor', 
     const duplicate = swap(bytes, '\0common/kernel.c#xen_told_so\0', `\0${taken}\0`);
     assert.deepEqual(checked(duplicate), ['symbol-ambiguous']);
     refused(await target.upload(duplicate, undefined, 'duplicate'), 'duplicate-symbol', new RegExp(taken));
+  });
+
+  test('expectations that do not hold, relocations that the loader does not know, a name and a build id twice', async () => {
+    const { target } = room!;
+    const table = (parts: Parts): DataView => {
+      const { data } = parts.section('.livepatch.funcs');
+      return new DataView(data.buffer, data.byteOffset, data.length);
+    };
+    const expects = remake(good, (parts) => {
+      // Enabled, 4 bytes, of which none is what stands there.
+      table(parts).setUint8(72, 1 | (4 << 1));
+      table(parts).setUint32(73, 0x01020304, true);
+    });
+    assert.deepEqual(checked(expects), ['baseline-differs']);
+    assert.equal((await target.upload(expects, undefined, 'expects')).kind, 'done');
+    refused(await target.act('apply', 'expects'), 'expectation', /do_xen_version/);
+    assert.equal((await target.act('unload', 'expects')).kind, 'done');
+
+    const foreign = remake(good, (parts) => {
+      const text = parts.at('.text');
+      parts.relocations.find((one) => one.section === text)!.type = 10;
+    });
+    assert.deepEqual(checked(foreign), ['forbidden-relocation']);
+    refused(await target.upload(foreign, undefined, 'foreign'), 'unloadable', /Unhandled relocation 10/);
+
+    // Its own name, with other contents.
+    assert.equal((await target.upload(good)).kind, 'done');
+    const renamed = remake(good, (parts) => parts.section('.note.gnu.build-id').data.fill(7, 16));
+    refused(await target.upload(renamed), 'already-uploaded', /good/);
+    assert.equal((await target.act('unload', 'good')).kind, 'done');
+
+    const large = remake(good, (parts) => {
+      parts.section('.livepatch.manifest').data = new Uint8Array((2 << 20) + 1);
+    });
+    assert.deepEqual(checked(large), ['payload-too-large']);
+    refused(await target.upload(large, undefined, 'large'), 'too-large', /Nothing was sent.*2 MiB/);
+  });
+
+  test('hooks that refuse, and patches with such hooks that are to be replaced', async () => {
+    const { tree, target, hypervisor } = room!;
+    const include = '#include <xen/version.h>';
+    const place = 'const char *xen_deny(void)\n{';
+    const vetoing = async (id: string, kind: string, value: string): Promise<Uint8Array> => {
+      await tree.reset();
+      await tree.edit('common/version.c', include, `${include}\n#include <xen/livepatch_payload.h>`);
+      const hook = `static int cf_check lp_veto(livepatch_payload_t *payload)\n{\n    return ${value};\n}\nLIVEPATCH_${kind}_HOOK(lp_veto);\n\n`;
+      await tree.edit('common/version.c', place, `${hook}${place}`);
+      await tree.edit('common/version.c', 'return XEN_EXTRAVERSION;', `return "-${id}";`);
+      return mustBuild(await tree.units(), hypervisor(), options(id)).bytes;
+    };
+    const before = await vetoing('before', 'PREAPPLY', '-EPERM');
+    refused(await target.load(before), 'hook-refused', /refused with -1/);
+    assert.deepEqual((await target.status()).patches, []);
+
+    const after = await vetoing('after', 'PREREVERT', '-EBUSY');
+    assert.equal((await target.load(after)).kind, 'done');
+    refused(await target.act('revert', 'after'), 'hook-refused', /refused with -16/);
+    const instead = await build('instead', {}, '-instead');
+    refused(await target.replaceWith(instead), 'not-replaceable', /one by one/);
+    // It cannot be taken out any more: this machine ends with this test.
+    assert.deepEqual(
+      (await target.status()).patches.map(({ id, state }) => [id, state]),
+      [['after', 'applied']],
+    );
   });
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildXenPayload } from '../../server/src/core/payload/xen.ts';
-import { mustBuild, openRoom, options, type Room } from './room.ts';
+import { mustBuild, openRoom, options, type Room, testIn } from './room.ts';
 
 const EXTRA = '/sys/hypervisor/version/extra';
 const CHANGESET = '/sys/hypervisor/properties/changeset';
@@ -12,7 +12,7 @@ const TELLS = 'safe_strcpy(extraversion, deny ? xen_deny() : xen_extra_version()
 /** Behind it is what both units that common/kernel.c is part of hold. */
 const SIMPLE = '/*\n * Simple hypercalls.\n */';
 
-describe('patches from edit to the running hypervisor', { timeout: 900_000 }, () => {
+describe('patches from edit to the running hypervisor', { timeout: 1_500_000 }, () => {
   let room: Room | undefined;
   let original = '';
 
@@ -21,12 +21,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     if (room) original = await read(EXTRA);
   });
   after(() => room?.close());
-  beforeEach(async (context) => {
-    if (!room) return (context as { skip?: (why: string) => void }).skip?.('no virtual machine, see above');
-    const death = await room.machine.death();
-    assert.equal(death, undefined, `the hypervisor died in an earlier test: ${death}`);
-    await room.tree.reset();
-  });
+  const test = testIn(() => room);
 
   const read = async (path: string): Promise<string> => {
     const answer = await room!.machine.ssh.run(['cat', path]);
@@ -45,7 +40,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
   const here = async (): Promise<number> => (await room!.machine.console(Number.MAX_SAFE_INTEGER)).size;
   const done = (result: { kind: string; message?: string }): void => assert.equal(result.kind, 'done', result.message);
 
-  it('(a) the version that do_xen_version tells: loaded, reverted, loaded again', async () => {
+  test('(a) the version that do_xen_version tells: loaded, reverted, loaded again', async () => {
     const { tree, target, hypervisor } = room!;
     await tree.edit('common/kernel.c', TELLS, 'safe_strcpy(extraversion, deny ? xen_deny() : "-patched");');
     const payload = mustBuild(await tree.units(), hypervisor(), options('a-version'));
@@ -67,7 +62,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     assert.equal(await read(EXTRA), original);
   });
 
-  it('(b) a static function with a new static variable and a WARN', async () => {
+  test('(b) a static function with a new static variable and a WARN', async () => {
     const { tree, target, hypervisor, machine } = room!;
     await tree.edit(
       'common/keyhandler.c',
@@ -110,7 +105,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     done(await target.act('unload', 'b-static'));
   });
 
-  it('(c) one fix in two units, with a new global function between them', async () => {
+  test('(c) one fix in two units, with a new global function between them', async () => {
     const { tree, target, hypervisor } = room!;
     await tree.edit(
       'include/xen/version.h',
@@ -139,7 +134,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     done(await target.act('unload', 'c-two-units'));
   });
 
-  it('(d) a new static function called from an old one', async () => {
+  test('(d) a new static function called from an old one', async () => {
     const { tree, target, hypervisor } = room!;
     await tree.edit(
       'common/kernel.c',
@@ -159,7 +154,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     done(await target.act('unload', 'd-new-function'));
   });
 
-  it('(e) a patch stacked on another, reverted in order, and replaced in one step', async () => {
+  test('(e) a patch stacked on another, reverted in order, and replaced in one step', async () => {
     const { tree, target, hypervisor } = room!;
     await tree.edit(
       'common/kernel.c',
@@ -206,7 +201,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     done(await target.act('unload', 'e-first'));
   });
 
-  it('(f) each kind of hook', async () => {
+  test('(f) each kind of hook', async () => {
     const { tree, target, hypervisor } = room!;
     const include = '#include <xen/version.h>';
     const place = 'const char *xen_deny(void)\n{';
@@ -270,7 +265,7 @@ describe('patches from edit to the running hypervisor', { timeout: 900_000 }, ()
     );
   });
 
-  it('NOP entries and expectations', async () => {
+  test('NOP entries and expectations', async () => {
     const { tree, target, hypervisor, syms } = room!;
     await tree.edit('common/kernel.c', TELLS, 'safe_strcpy(extraversion, deny ? xen_deny() : "-expected");');
     const payload = mustBuild(

@@ -33,7 +33,11 @@ export async function workTree(tree: string, analyser: Analyser): Promise<WorkTr
     must('git', ['-C', folder, '-c', 'user.name=test', '-c', 'user.email=test@localhost', '-c', 'gc.auto=0', ...args], {
       seconds: 120,
     });
-  const { config } = await loadConfig(folder, { buildDir: join(folder, 'xen') });
+  // Whoever works in the fetched tree itself has edits there: tests begin with what was built.
+  await git('checkout', '-q', '--force', 'HEAD');
+  const loaded = await loadConfig(folder, { buildDir: join(folder, 'xen') });
+  // The hazards are those of a hypervisor, whatever the tree itself says.
+  const config = { ...loaded.config, targets: [{ name: 'xen', kind: 'xen' as const, vm: 'xen' }] };
   const changed = new Set<string>();
   let session = await createSession(config, { analyser, watch: false, cacheDir: join(top, 'cache') });
   const write = async (path: string, text: string): Promise<void> => {

@@ -54,7 +54,7 @@ export const command: Command = {
             one.code === code && (one.symbol === symbol || one.symbol.replace(/^(struct|union|enum) /, '') === symbol),
         );
         if (!entry) throw new CannotError(`No accepted finding ${code} ${symbol} is in livepatch.json.`);
-        const path = await writeAcceptance(config.root, known, entry, [], undefined);
+        const path = await writeAcceptance(config.root, entry, [], undefined);
         context.out(`Withdrawn: ${printable(code)} ${printable(entry.symbol)}, in ${shortPath(path, context.cwd)}\n`);
         return exitStatus.fine;
       }
@@ -70,7 +70,7 @@ export const command: Command = {
       }
       const about = { code, symbol: acceptedSymbol(first) };
       const same = found.filter((finding) => acceptedSymbol(finding) === about.symbol);
-      const path = await writeAcceptance(config.root, known, about, same, reason);
+      const path = await writeAcceptance(config.root, about, same, reason);
       const units = new Set(tree.units.filter((unit) => unit.result?.findings.some((f) => same.includes(f))));
       context.out(
         `${paint.green('Accepted')} ${printable(code)} ${printable(about.symbol)} (${count(units.size, 'unit')}), in ${shortPath(path, context.cwd)}\n`,

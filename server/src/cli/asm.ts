@@ -2,6 +2,7 @@ import { createAnalyser } from '../analyse.ts';
 import { listFunction } from '../core/asm/listing.ts';
 import type { AsmRow } from '../core/asm/types.ts';
 import { alignRows } from '../core/diff/rows.ts';
+import { matchRows } from '../core/diff/tables.ts';
 import type { AlignedRow, ObjectDiff } from '../core/diff/types.ts';
 import type { ObjectModel } from '../core/object.ts';
 import { CannotError, type Command, exitStatus, flag, text, UsageError } from './command.ts';
@@ -14,6 +15,8 @@ export interface FunctionRows {
   readonly name: string;
   readonly base: readonly AsmRow[];
   readonly next: readonly AsmRow[];
+  /** Marks aligned rows that only name the same things by other numbers, where the two objects were compared. */
+  readonly match: (aligned: readonly AlignedRow[]) => readonly AlignedRow[];
 }
 
 /** Rows of function `name` in both objects. Names are matched as the diff paired them, then literally. */
@@ -33,6 +36,7 @@ export function functionRows(
     name,
     base: baseSymbol ? listFunction(base, baseSymbol) : [],
     next: nextSymbol ? listFunction(next, nextSymbol) : [],
+    match: (aligned) => (diff && change ? matchRows(diff, change, aligned) : aligned),
   };
 }
 
@@ -162,7 +166,7 @@ export const command: Command = {
       }
     } else throw new UsageError('asm takes FUNCTION, or BASE.o NEXT.o FUNCTION.');
 
-    const aligned = alignRows(rows.base, rows.next);
+    const aligned = rows.match(alignRows(rows.base, rows.next));
     if (flag(values, 'json')) {
       const side = (row: AsmRow | undefined) =>
         row

@@ -6,10 +6,10 @@ import { findingLines, shortPath } from './describe.ts';
 import { cannotWrite, checkOutput, writeWhole } from './files.ts';
 import { jsonFinding, jsonSchema, jsonText } from './report.ts';
 import { count, painter, printable } from './text.ts';
-import { compareTree, openWorkspace } from './workspace.ts';
+import { compareTree, openWorkspace, unseenText } from './workspace.ts';
 
 /** `CODE=reason` and `CODE:SYMBOL=reason` arguments as a record. */
-function overridesOf(values: readonly string[]): Record<string, string> {
+export function overridesOf(values: readonly string[]): Record<string, string> {
   const overrides: Record<string, string> = {};
   for (const value of values) {
     const at = value.indexOf('=');
@@ -19,6 +19,16 @@ function overridesOf(values: readonly string[]): Record<string, string> {
     overrides[value.slice(0, at)] = reason;
   }
   return overrides;
+}
+
+/** `FUNCTION=BYTES` arguments. */
+function nopsOf(values: readonly string[]): { name: string; size: number }[] {
+  return values.map((value) => {
+    const match = /^(.+)=([1-9]\d?)$/.exec(value);
+    if (!match || Number(match[2]) > 31)
+      throw new UsageError(`--nop takes FUNCTION=BYTES with 1 to 31 bytes, not '${value}'.`);
+    return { name: match[1]!, size: Number(match[2]) };
+  });
 }
 
 /** `, 1 function and 2 variables added`; empty where nothing is. */
@@ -66,6 +76,14 @@ export const command: Command = {
       help: 'name of the patch: letters, digits, - _ . (default: the first function and the time)',
     },
     message: { type: 'string', short: 'm', value: 'TEXT', help: 'what the patch is for' },
+    expect: { type: 'boolean', help: 'Xen: let the hypervisor compare the old code before it applies' },
+    nop: {
+      type: 'string',
+      multiple: true,
+      value: 'FUNCTION=BYTES',
+      help: 'Xen: first bytes that become NOPs, up to 31',
+    },
+    'keep-debug': { type: 'boolean', help: 'Xen: leave debug information in the payload' },
     json: { type: 'boolean', help: 'print JSON (docs/json.md)' },
   },
   examples: [
@@ -83,6 +101,7 @@ export const command: Command = {
     const output = text(values, 'output');
     if (output === undefined) throw new UsageError('build needs -o FILE.');
     const overrides = overridesOf(list(values, 'override'));
+    const nops = nopsOf(list(values, 'nop'));
     const pid = text(values, 'pid');
     if (pid !== undefined && !/^[1-9]\d{0,9}$/.test(pid))
       throw new UsageError(`--pid takes a process id, not '${pid}'.`);
@@ -98,8 +117,19 @@ export const command: Command = {
       const tree = await compareTree(workspace, positionals, context);
       for (const { file: source, message } of tree.withoutCommand)
         context.err(`livepatch: ${shortPath(source, context.cwd)}: ${message}\n`);
-      if (tree.units.length === 0)
-        throw new CannotError('Nothing to patch: no file that differs from the baseline has a compile command.');
+      context.err(unseenText(tree.files, context.cwd));
+      if (tree.units.length === 0 && nops.length === 0)
+        throw new CannotError(
+          tree.withoutCommand.length > 0
+            ? 'Nothing to patch: no file that differs from the baseline has a compile command.'
+            : 'Nothing to patch: no source that is compiled differs from the baseline.',
+        );
+      const changed = new Set(tree.units.flatMap(({ result }) => result?.diff.functions.map((one) => one.name) ?? []));
+      const unknown = list(values, 'leave-out').filter((name) => !changed.has(name));
+      if (unknown.length > 0 && tree.verdict !== undefined)
+        throw new CannotError(
+          `--leave-out ${unknown.join(', ')}: no changed function is called so. Changed: ${[...changed].join(', ') || 'none'}.`,
+        );
       const binaries = list(values, 'binary').map((path) => resolve(context.cwd, path));
       const outcome = await buildPatch(tree.units, workspace.config, {
         ...(binaries.length > 0 ? { binaries } : {}),
@@ -109,12 +139,14 @@ export const command: Command = {
         overrides,
         description: text(values, 'message') ?? '',
         ...(id === undefined ? {} : { id }),
+        xen: { nops, expectations: flag(values, 'expect'), keepDebug: flag(values, 'keep-debug') },
       }).catch((error) => {
         throw error instanceof CannotBuild ? new CannotError(error.message) : error;
       });
       const json = flag(values, 'json');
       if (outcome.kind === 'refused') {
-        if (json) context.out(jsonText({ schema: jsonSchema, refusals: outcome.refusals.map(jsonFinding) }));
+        if (json)
+          context.out(jsonText({ schema: jsonSchema, refusals: outcome.refusals.map((one) => jsonFinding(one)) }));
         else {
           const paint = painter(context.colour);
           context.err(
@@ -136,6 +168,10 @@ export const command: Command = {
         );
         for (const item of replaces) context.out(`  ${printable(item.name)}  ${item.size} → ${item.newSize} bytes\n`);
         for (const item of leftOut) context.out(`  ${printable(item.name)}  left out: ${printable(item.why)}\n`);
+        if (outcome.unasked !== undefined)
+          context.err(
+            `The target was not asked what is applied: ${printable(outcome.unasked.replace(/\.$/, ''))}. The payload goes on top of the hypervisor itself.\n`,
+          );
       }
       return exitStatus.fine;
     } finally {

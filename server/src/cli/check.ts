@@ -1,17 +1,21 @@
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { targetKinds } from '../shell/config.ts';
 import type { UnitState } from '../shell/types.ts';
 import { type CliContext, type Command, type ExitStatus, exitStatus, flag, text } from './command.ts';
 import { diffLines, findingLines, placeText, shortPath, uniqueFindings, verdictLine } from './describe.ts';
 import { cannotWrite, checkOutput } from './files.ts';
+import { fixesOf } from './fixes.ts';
 import { jsonDiff, jsonPlace, jsonSchema, jsonText } from './report.ts';
 import { sarifLog } from './sarif.ts';
 import { count, type Paint, painter, printable } from './text.ts';
-import { compareTree, openWorkspace, type TreeResult, unitVerdict, type Workspace } from './workspace.ts';
+import { compareTree, openWorkspace, type TreeResult, unitVerdict, unseenText, type Workspace } from './workspace.ts';
 
 /** The JSON document of `check --json`. */
-function jsonTree(workspace: Workspace, tree: TreeResult) {
-  const { config } = workspace;
+async function jsonTree(workspace: Workspace, tree: TreeResult) {
+  const { config, session } = workspace;
+  const target = targetKinds(config)[0] ?? 'process';
+  const fixes = await fixesOf(tree.units, target, (file) => session.baseText(file));
   return {
     schema: jsonSchema,
     verdict: tree.verdict ?? 'failed',
@@ -30,7 +34,11 @@ function jsonTree(workspace: Workspace, tree: TreeResult) {
       })),
       timings: unit.timings ?? null,
       ...(unit.result && unit.phase === 'ready'
-        ? { diff: jsonDiff(unit.result.diff, unit.result.findings, unitVerdict(unit) ?? 'unchanged') }
+        ? {
+            diff: jsonDiff(unit.result.diff, unit.result.findings, unitVerdict(unit) ?? 'unchanged', (finding) =>
+              fixes(unit, finding),
+            ),
+          }
         : {}),
     })),
     withoutCommand: tree.withoutCommand,
@@ -77,6 +85,7 @@ export function printTree(workspace: Workspace, tree: TreeResult, context: CliCo
     );
   if (tree.files.length === 0) lines.push(paint.dim(`No file differs from the baseline (${baselineText(workspace)}).`));
   context.out(`${lines.join('\n')}\n`);
+  context.err(unseenText(tree.files, context.cwd));
 }
 
 /** The source of a unit; with the object, where one source is compiled more than once. */
@@ -157,7 +166,7 @@ export const command: Command = {
       if (sarif !== undefined && sarif !== '-')
         await writeFile(resolve(context.cwd, sarif), log).catch((error) => cannotWrite(sarif, error));
       if (sarif === '-') context.out(log);
-      else if (flag(values, 'json')) context.out(jsonText(jsonTree(workspace, tree)));
+      else if (flag(values, 'json')) context.out(jsonText(await jsonTree(workspace, tree)));
       else printTree(workspace, tree, context);
       if (tree.units.length === 0 && tree.withoutCommand.length > 0) return exitStatus.couldNot;
       return treeStatus(tree);

@@ -28,6 +28,16 @@ export const commands: readonly CommandEntry[] = [
     summary: 'accept a finding with a written reason',
     load: async () => (await import('./accept.ts')).command,
   },
+  {
+    name: 'report',
+    summary: 'write one page about the whole patch, as Markdown or HTML',
+    load: async () => (await import('./patchReport.ts')).command,
+  },
+  {
+    name: 'baseline',
+    summary: 'compare the baseline with the hypervisor that runs, function by function',
+    load: async () => (await import('./baseline.ts')).command,
+  },
   { name: 'build', summary: 'write the payload', load: async () => (await import('./build.ts')).command },
   {
     name: 'apply',

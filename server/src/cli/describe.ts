@@ -41,6 +41,7 @@ const reasonWords: Readonly<Record<Reason['kind'], (detail: string) => string>> 
   string: (detail) => `string ${detail}`,
   callee: (detail) => `calls ${detail}`,
   data: (detail) => `data ${detail}`,
+  table: (detail) => `contents of ${detail}`,
   clone: (detail) => `clone of ${detail}`,
   special: (detail) => `its entries in ${detail}`,
   'line-only': () => 'line numbers only',
@@ -96,6 +97,15 @@ function functionRow(change: FunctionChange): string[] {
   return [marks[change.status], printable(change.name), sizes, instructions, reasonList(change.reasons)];
 }
 
+/** The first instruction that differs, for the line under a function: `first: mov eax, 1 → mov eax, 2 (quote.c:12)`. */
+function firstLine({ firstDifference }: FunctionChange): string | undefined {
+  if (!firstDifference) return undefined;
+  const { base, next, at } = firstDifference;
+  const code = (text: string): string => (text === '' ? 'nothing' : text);
+  const place = at ? ` (${at.file.replace(/^.*\//, '')}:${at.line})` : '';
+  return printable(`first: ${code(base)} → ${code(next)}${place}`);
+}
+
 function dataRow(change: DataChange): string[] {
   const resized = change.status === 'changed' && change.baseSize !== change.nextSize;
   const size = resized
@@ -112,6 +122,7 @@ function typeRow(change: TypeChange): string[] {
     change.baseSize !== change.nextSize ? `${change.baseSize} → ${change.nextSize} bytes` : `${change.nextSize} bytes`;
   const members = change.members.slice(0, 4).map((member) => `${member.path} ${member.what}`);
   if (change.members.length > members.length) members.push(`${change.members.length - members.length} more`);
+  if (change.align) members.push(`aligned to ${change.align.next} bytes`);
   const name = change.kind === 'typedef' || change.kind === 'base' ? change.name : `${change.kind} ${change.name}`;
   return [marks[change.status], printable(name), size, printable(members.join(', '))];
 }
@@ -119,15 +130,16 @@ function typeRow(change: TypeChange): string[] {
 /** Functions, data and types of one comparison, as aligned lists. */
 export function diffLines(diff: ObjectDiff, paint: Paint): string[] {
   const lines: string[] = [];
-  const section = (title: string, rows: string[][]) => {
+  const section = (title: string, rows: string[][], below: readonly (string | undefined)[] = []) => {
     if (rows.length === 0) return;
     lines.push(paint.dim(title));
-    for (const line of table(rows)) {
+    for (const [i, line] of table(rows).entries()) {
       const colour = line.startsWith('+') ? paint.green : line.startsWith('-') ? paint.red : paint.yellow;
       lines.push(`  ${colour(line.slice(0, 1))}${line.slice(1)}`);
+      if (below[i] !== undefined) lines.push(`      ${paint.dim(below[i])}`);
     }
   };
-  section('Functions', diff.functions.map(functionRow));
+  section('Functions', diff.functions.map(functionRow), diff.functions.map(firstLine));
   section('Data', diff.data.map(dataRow));
   section('Types', diff.types.map(typeRow));
   return lines;

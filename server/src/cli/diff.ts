@@ -1,4 +1,5 @@
 import { createAnalyser, fileProvenance } from '../analyse.ts';
+import { buildNotReproducible } from '../core/findings/build-not-reproducible.ts';
 import type { TargetKind } from '../core/findings/types.ts';
 import { type Command, exitStatus, flag, type OptionValues, text, UsageError } from './command.ts';
 import { diffLines, findingLines, verdictLine } from './describe.ts';
@@ -16,7 +17,7 @@ export function targetKind(values: OptionValues): TargetKind {
 
 export const command: Command = {
   name: 'diff',
-  usage: ['BASE.o NEXT.o [--json] [--target process|xen|linux]'],
+  usage: ['BASE.o NEXT.o [--json] [--target process|xen|linux]', 'FIRST.o SECOND.o --same-source'],
   about:
     'Compares two object files of the same source, compiled with -g -ffunction-sections -fdata-sections: which functions, data and types ' +
     'changed, why, and what makes the change unsafe to live patch.',
@@ -26,6 +27,10 @@ export const command: Command = {
       type: 'string',
       value: 'KIND',
       help: 'what the patch is for: process (default), xen or linux; the rules differ',
+    },
+    'same-source': {
+      type: 'boolean',
+      help: 'both are builds of one source: whatever differs means that the build is not reproducible',
     },
   },
   examples: [
@@ -42,13 +47,9 @@ export const command: Command = {
     const target = targetKind(values);
     const analyser = await createAnalyser();
     const pair = await loadPair(analyser, base, next, context.cwd);
-    const { diff, findings, verdict } = analyser.compare(
-      pair.base,
-      pair.next,
-      fileProvenance(base, next),
-      undefined,
-      target,
-    );
+    const compared = analyser.compare(pair.base, pair.next, fileProvenance(base, next), undefined, [target]);
+    const { diff, verdict } = compared;
+    const findings = flag(values, 'same-source') ? buildNotReproducible(diff, next) : compared.findings;
     if (flag(values, 'json')) {
       context.out(jsonText({ schema: jsonSchema, ...jsonDiff(diff, findings, verdict) }));
     } else {
@@ -61,6 +62,7 @@ export const command: Command = {
       context.out(`${lines.join('\n')}\n`);
       for (const problem of diff.problems) context.err(`livepatch: ${problem.area}: ${problem.message}\n`);
     }
+    if (flag(values, 'same-source')) return findings.length > 0 ? exitStatus.blocked : exitStatus.fine;
     return verdict === 'blocked' ? exitStatus.blocked : exitStatus.fine;
   },
 };

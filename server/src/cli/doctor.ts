@@ -1,10 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { findXenTree, machineOf } from '../shell/xenTree.ts';
 import { findHelper } from '../targets/helper.ts';
 import { type Command, exitStatus, flag } from './command.ts';
 import { jsonSchema, jsonText } from './report.ts';
 import { painter, wrap } from './text.ts';
+import { findRoot } from './workspace.ts';
 
 /** One thing that was looked at. `needed`: without it the main job does not work; else something lesser is lost. */
 export interface Check {
@@ -135,16 +137,37 @@ function virtualMachines(): Check {
   };
 }
 
+/** What a Xen tree has of what a live patch for its hypervisor needs; nothing to say of any other folder. */
+function xenTree(root: string): Check[] {
+  const tree = findXenTree(root);
+  if (!tree) return [];
+  const kernel = join(tree.buildDir, 'common', '.kernel.o.cmd');
+  const problems = [
+    ...tree.problems,
+    ...(existsSync(kernel) ? [] : [`there is no ${kernel}: run make in ${tree.buildDir}`]),
+  ];
+  return [
+    {
+      name: 'Xen tree',
+      ok: problems.length === 0,
+      needed: false,
+      found: `${tree.buildDir}${tree.syms === undefined ? ', not built' : `: commands of Kbuild, xen-syms; patches are made for the machine '${machineOf(tree.buildDir)}' unless livepatch.json names other targets`}`,
+      advice: problems.join(' '),
+    },
+  ];
+}
+
 function workspace(cwd: string): Check {
   const found = ['compile_commands.json', 'build/compile_commands.json'].find((name) => existsSync(join(cwd, name)));
   const config = existsSync(join(cwd, 'livepatch.json'));
-  const ok = found !== undefined || config;
+  const xen = findXenTree(cwd);
+  const ok = found !== undefined || config || xen !== undefined;
   return {
     name: 'this folder',
     ok,
     needed: false,
     found:
-      [config ? 'livepatch.json' : '', found ?? ''].filter(Boolean).join(', ') ||
+      [config ? 'livepatch.json' : '', found ?? '', xen ? 'a Xen tree' : ''].filter(Boolean).join(', ') ||
       'no livepatch.json and no compile_commands.json',
     advice: ok ? '' : 'record the build here: livepatch record -- make',
   };
@@ -174,6 +197,7 @@ export function examine(cwd: string): Check[] {
     ptracePermission(readText('/proc/sys/kernel/yama/ptrace_scope'), effective),
     virtualMachines(),
     workspace(cwd),
+    ...xenTree(findRoot(cwd)),
   ];
 }
 

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
-import { readPayload } from '../core/payload/read.ts';
-import { renderPayload } from '../core/render/inspect.ts';
+import { describePayload } from '../core/render/inspect.ts';
 import { CannotError, type Command, exitStatus, flag, UsageError } from './command.ts';
 import { readInput } from './files.ts';
 import { jsonSchema, jsonText } from './report.ts';
@@ -16,12 +15,13 @@ export const command: Command = {
     const [file, ...more] = positionals;
     if (file === undefined || more.length > 0) throw new UsageError('inspect takes one payload FILE.');
     const bytes = await readInput(file, context.cwd);
-    const payload = readPayload(bytes);
-    if (typeof payload === 'string') throw new CannotError(`${file} is not a payload: ${payload}`);
+    const payload = describePayload(bytes);
+    if (typeof payload === 'string')
+      throw new CannotError(`${file} is not a payload: ${payload.replace(/^This is not a payload: /, '')}`);
     context.out(
       flag(values, 'json')
         ? jsonText({ schema: jsonSchema, file: resolve(context.cwd, file), manifest: payload.manifest })
-        : `${renderPayload(payload).trimEnd()}\n`,
+        : `${payload.text.trimEnd()}\n`,
     );
     return exitStatus.fine;
   },

@@ -1,5 +1,6 @@
 import type { ObjectDiff } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
+import type { OfferedFix } from '../core/findings/fixes/types.ts';
 import type { Finding } from '../core/findings/types.ts';
 import type { Problem } from '../core/problem.ts';
 
@@ -22,11 +23,15 @@ export interface JsonFinding {
   readonly message: string;
   readonly at: JsonPlace | null;
   readonly evidence: Finding['evidence'];
+  /** Kinds of target that it holds for, where the patch is made for others too. */
+  readonly targets?: readonly string[];
   /** Reason, where it was accepted. */
   readonly accepted?: string;
   /** Reason of an acceptance that the evidence outgrew. */
   readonly outdated?: string;
   readonly related: readonly { readonly at: JsonPlace | null; readonly message: string }[];
+  /** Ways out that are edits of the source (`check` only). */
+  readonly fixes?: readonly OfferedFix[];
 }
 
 /** What `diff --json` prints, and each unit of `check --json`. */
@@ -41,6 +46,8 @@ export interface JsonDiff {
     readonly nextInstructions: number;
     readonly reasons: readonly { readonly kind: string; readonly detail: string }[];
     readonly lineOnly: boolean;
+    /** First instruction that differs; null where the code itself does not, or only in line numbers. */
+    readonly firstDifference: { readonly base: string; readonly next: string; readonly at: JsonPlace | null } | null;
     readonly at: JsonPlace | null;
   }[];
   readonly data: readonly {
@@ -67,7 +74,7 @@ export function jsonPlace(at: SourceLocation | undefined): JsonPlace | null {
   return { file: at.file, line: at.line, ...(at.column ? { column: at.column } : {}) };
 }
 
-export function jsonFinding(finding: Finding): JsonFinding {
+export function jsonFinding(finding: Finding, fixes?: readonly OfferedFix[]): JsonFinding {
   return {
     code: finding.code,
     severity: finding.severity,
@@ -75,14 +82,21 @@ export function jsonFinding(finding: Finding): JsonFinding {
     message: finding.message,
     at: jsonPlace(finding.at),
     evidence: finding.evidence,
+    ...(finding.targets === undefined ? {} : { targets: finding.targets }),
     ...(finding.accepted === undefined ? {} : { accepted: finding.accepted }),
     ...(finding.outdated === undefined ? {} : { outdated: finding.outdated }),
     related: finding.related.map((related) => ({ at: jsonPlace(related.at), message: related.message })),
+    ...(fixes ? { fixes } : {}),
   };
 }
 
-/** The JSON body of one comparison. */
-export function jsonDiff(diff: ObjectDiff, findings: readonly Finding[], verdict: Verdict): JsonDiff {
+/** The JSON body of one comparison; with the edits that are offered where the sources are at hand. */
+export function jsonDiff(
+  diff: ObjectDiff,
+  findings: readonly Finding[],
+  verdict: Verdict,
+  fixesOf?: (finding: Finding) => readonly OfferedFix[],
+): JsonDiff {
   return {
     verdict,
     functions: diff.functions.map((change) => ({
@@ -94,6 +108,13 @@ export function jsonDiff(diff: ObjectDiff, findings: readonly Finding[], verdict
       nextInstructions: change.nextInstructions,
       reasons: change.reasons.map((reason) => ({ kind: reason.kind, detail: reason.detail })),
       lineOnly: change.lineOnly,
+      firstDifference: change.firstDifference
+        ? {
+            base: change.firstDifference.base,
+            next: change.firstDifference.next,
+            at: jsonPlace(change.firstDifference.at),
+          }
+        : null,
       at: jsonPlace(change.at),
     })),
     data: diff.data.map((change) => ({
@@ -110,7 +131,7 @@ export function jsonDiff(diff: ObjectDiff, findings: readonly Finding[], verdict
       baseSize: change.baseSize,
       nextSize: change.nextSize,
     })),
-    findings: findings.map(jsonFinding),
+    findings: findings.map((finding) => jsonFinding(finding, fixesOf?.(finding))),
     problems: diff.problems,
   };
 }

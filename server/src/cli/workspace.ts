@@ -2,12 +2,14 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { verdictOf } from '../core/findings/catalogue.ts';
 import type { Finding } from '../core/findings/types.ts';
-import { createSession, type Session } from '../session.ts';
+import { createSession, isC, type Session } from '../session.ts';
 import { BaselineError } from '../shell/baseline.ts';
 import { CONFIG_FILE, type ConfigOverrides, loadConfig } from '../shell/config.ts';
 import type { Config, UnitState } from '../shell/types.ts';
 import { CannotError, type CliContext } from './command.ts';
+import { shortPath } from './describe.ts';
 import type { Verdict } from './report.ts';
+import { printable } from './text.ts';
 
 /** Where a command works, and what it was told. */
 export interface WorkspaceOptions {
@@ -38,7 +40,7 @@ export interface TreeResult {
   readonly verdict: Verdict | undefined;
 }
 
-/** The folder that `cwd` belongs to: the nearest one above with livepatch.json, else with .git, else `cwd` itself. */
+/** The folder that `cwd` belongs to: the nearest one above with livepatch.json, else with .git, else the top of a Xen tree, else `cwd` itself. */
 export function findRoot(cwd: string): string {
   for (const marker of [CONFIG_FILE, '.git']) {
     for (let folder = resolve(cwd); ; folder = dirname(folder)) {
@@ -46,6 +48,8 @@ export function findRoot(cwd: string): string {
       if (dirname(folder) === folder) break;
     }
   }
+  for (let folder = resolve(cwd); dirname(folder) !== folder; folder = dirname(folder))
+    if (existsSync(join(folder, 'xen', 'common', 'livepatch.c'))) return folder;
   return resolve(cwd);
 }
 
@@ -84,7 +88,8 @@ export async function compareTree(
   }
   for (const problem of workspace.configProblems) context.err(`livepatch: ${problem}\n`);
   const paths = files.length > 0 ? files.map((file) => resolve(context.cwd, file)) : await changedFiles(workspace);
-  for (const path of paths) if (!existsSync(path)) throw new CannotError(`${path} does not exist.`);
+  for (const path of files.length > 0 ? paths : [])
+    if (!existsSync(path)) throw new CannotError(`${path} does not exist.`);
   const withoutCommand: { file: string; message: string }[] = [];
   const errors = new Set<string>();
   const progress = progressLine(context);
@@ -111,7 +116,9 @@ export async function compareTree(
   // What a unit says itself is not said twice.
   for (const text of errors) if (!units.some(({ message }) => message === text)) context.err(`${text}\n`);
   const verdicts = units.map(unitVerdict);
-  const verdict = overall(verdicts);
+  // Where nothing could be compared, nothing is said of what was edited.
+  const isBlind = units.length === 0 && (withoutCommand.length > 0 || errors.size > 0);
+  const verdict = isBlind ? undefined : overall(verdicts);
   return {
     files: paths,
     units,
@@ -121,10 +128,21 @@ export async function compareTree(
   };
 }
 
-/** Files that exist and differ from the baseline. */
+/** Files that say how things are built: what an edit of them changes shows only in the commands of the next build. */
+const ofTheBuild = /(^|\/)(GNUmakefile|[Mm]akefile|Kbuild|Kconfig[^/]*|CMakeLists\.txt|meson\.build)$|\.(mk|cmake)$/;
+
+/** What to say of edited files that nothing was compared of; empty where there are none. */
+export function unseenText(files: readonly string[], cwd: string): string {
+  const unseen = files.filter((file) => ofTheBuild.test(file)).map((file) => printable(shortPath(file, cwd)));
+  return unseen.length === 0
+    ? ''
+    : `Not looked at: ${unseen.join(', ')}. What ${unseen.length === 1 ? 'it changes' : 'they change'} shows when the build has run.\n`;
+}
+
+/** Files that differ from the baseline; of those that were deleted what a compiler reads. */
 async function changedFiles({ session }: Workspace): Promise<string[]> {
   try {
-    return (await session.changedFiles()).filter((path) => existsSync(path));
+    return (await session.changedFiles()).filter((path) => existsSync(path) || isC(path));
   } catch (error) {
     if (error instanceof BaselineError) throw new CannotError(error.message);
     throw error;
@@ -144,7 +162,7 @@ function overall(verdicts: readonly (Verdict | undefined)[]): Verdict | undefine
 }
 
 /** One line on standard error that is written over; nothing where that is no terminal. */
-function progressLine(context: CliContext): (text: string) => void {
+export function progressLine(context: CliContext): (text: string) => void {
   if (!context.colour || !process.stderr.isTTY) return () => {};
   return (text) => context.err(`\r\u001b[K${text}`);
 }

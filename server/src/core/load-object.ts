@@ -1,4 +1,5 @@
 import type { Decoders } from './asm/decode.ts';
+import { remembering } from './asm/remember.ts';
 import { readDwarf } from './dwarf/index.ts';
 import { type ReadElfOptions, readElf } from './elf/index.ts';
 import type { ObjectModel } from './object.ts';
@@ -22,5 +23,5 @@ export function loadObject(
     }
     return { problems };
   }
-  return { object: { elf, dwarf: readDwarf(elf), decode }, problems };
+  return { object: { elf, dwarf: readDwarf(elf), decode: remembering(decode) }, problems };
 }

@@ -1,3 +1,4 @@
+import * as l10n from '@vscode/l10n';
 import {
   type CodeAction,
   CodeActionKind,
@@ -6,11 +7,13 @@ import {
   type TextEdit,
 } from 'vscode-languageserver/node';
 import type { SourceHunk } from '../core/diff/types.ts';
+import { hunkAt, revertedHunk } from '../core/findings/fixes/revert.ts';
 import type { Fix } from '../core/findings/types.ts';
 import { clientCommands } from '../protocol.ts';
 import { diffLines } from '../shell/lineDiff.ts';
 import { type DiagnosticData, SOURCE } from './diagnostics.ts';
 import { pathOf, uriOf } from './documents.ts';
+import { sourceFixes } from './fixes.ts';
 import type { Model } from './model.ts';
 
 /** What a code action that is worked out only when chosen needs. */
@@ -18,7 +21,7 @@ interface Pending {
   readonly revert: { readonly uri: string; readonly line: number };
 }
 
-const text = (value: string | number | undefined, fallback: string): string =>
+const wordOr = (value: string | number | undefined, fallback: string): string =>
   value === undefined ? fallback : String(value);
 
 /** Inserts `text` as whole lines in front of a line (from 1), or at a column of it. */
@@ -37,10 +40,10 @@ function ofFix(model: Model, fix: Fix, data: DiagnosticData, uri: string, line: 
     case 'leave-out':
       return {
         title: fix.title,
-        command: run(clientCommands.leaveOut, { name: text(fix.data.function ?? fix.data.name, data.symbol) }),
+        command: run(clientCommands.leaveOut, { name: wordOr(fix.data.function ?? fix.data.name, data.symbol) }),
       };
     case 'open-docs':
-      return { title: fix.title, command: run(clientCommands.openDocs, { code: text(fix.data.code, data.code) }) };
+      return { title: fix.title, command: run(clientCommands.openDocs, { code: wordOr(fix.data.code, data.code) }) };
     case 'insert-text': {
       const edit = insertion(model, fix);
       return edit ? { title: fix.title, edit } : undefined;
@@ -62,34 +65,40 @@ function ofDiagnostic(model: Model, diagnostic: Diagnostic, uri: string): CodeAc
   const data = diagnostic.data as DiagnosticData | undefined;
   if (diagnostic.source !== SOURCE || !data?.code) return [];
   const line = diagnostic.range.start.line;
-  const actions = data.fixes.flatMap((fix) => ofFix(model, fix, data, uri, line) ?? []);
+  const actions: CodeAction[] = [
+    ...sourceFixes(model, data),
+    ...data.fixes.flatMap((fix) => ofFix(model, fix, data, uri, line) ?? []),
+  ];
   const has = (kind: Fix['kind']): boolean => data.fixes.some((fix) => fix.kind === kind);
   if (!has('revert-hunk'))
-    actions.push({ title: 'Undo this edit (back to the baseline)', data: { revert: { uri, line } } satisfies Pending });
+    actions.push({
+      title: l10n.t('Undo this edit (back to the baseline)'),
+      data: { revert: { uri, line } } satisfies Pending,
+    });
   if (data.severity === 'blocker' && !data.accepted) {
     const argument = { code: data.code, symbol: data.symbol, message: data.message };
     actions.push(
       data.overridden
         ? {
-            title: `Withdraw the override of ${data.code}`,
-            command: { title: 'Withdraw', command: clientCommands.dropOverride, arguments: [argument] },
+            title: l10n.t('Withdraw the override of {0}', data.code),
+            command: { title: l10n.t('Withdraw'), command: clientCommands.dropOverride, arguments: [argument] },
           }
         : {
-            title: `Override ${data.code} with a written reason…`,
-            command: { title: 'Override', command: clientCommands.override, arguments: [argument] },
+            title: l10n.t('Override {0} with a written reason…', data.code),
+            command: { title: l10n.t('Override'), command: clientCommands.override, arguments: [argument] },
           },
     );
   }
   if (data.severity !== 'note') {
     const argument = { code: data.code, symbol: data.symbol, message: data.message };
     const title = data.accepted
-      ? `Take back the acceptance of ${data.code}`
-      : `Accept ${data.code} with a reason, kept in livepatch.json…`;
+      ? l10n.t('Take back the acceptance of {0}', data.code)
+      : l10n.t('Accept {0} with a reason, kept in livepatch.json…', data.code);
     const command = data.accepted ? clientCommands.dropOverride : clientCommands.override;
     actions.push({ title, command: { title, command, arguments: [{ ...argument, keep: true }] } });
   }
   if (!has('open-docs')) {
-    const title = `Explain ${data.code}`;
+    const title = l10n.t('Explain {0}', data.code);
     actions.push({ title, command: { title, command: clientCommands.openDocs, arguments: [{ code: data.code }] } });
   }
   return actions.map((action) => ({ ...action, kind: CodeActionKind.QuickFix, diagnostics: [diagnostic] }));
@@ -102,18 +111,14 @@ export function codeActions(model: Model, uri: string, diagnostics: readonly Dia
 
 /** The edit that puts one hunk of `now` back to what `base` has. Hunks count lines from 1. */
 export function undoHunk(base: string, now: string, hunk: SourceHunk): TextEdit {
-  const [before, after] = [base.split('\n'), now.split('\n')];
-  const old = before.slice(hunk.baseStart - 1, hunk.baseStart - 1 + hunk.baseCount);
-  const from = hunk.nextStart - 1;
-  const to = from + hunk.nextCount;
-  // The last line of a text has no end to replace: take the end of the line before it instead.
-  if (to >= after.length) {
-    const start = from > 0 ? { line: from - 1, character: after[from - 1]!.length } : { line: 0, character: 0 };
-    const end = { line: after.length - 1, character: after[after.length - 1]!.length };
-    return { range: { start, end }, newText: from > 0 ? old.map((line) => `\n${line}`).join('') : old.join('\n') };
-  }
-  const range = { start: { line: from, character: 0 }, end: { line: to, character: 0 } };
-  return { range, newText: old.map((line) => `${line}\n`).join('') };
+  const { start, end, text } = revertedHunk('', base.split('\n'), now.split('\n'), hunk);
+  return {
+    range: {
+      start: { line: start.line - 1, character: start.column - 1 },
+      end: { line: end.line - 1, character: end.column - 1 },
+    },
+    newText: text,
+  };
 }
 
 /** Works out an action that was chosen: the text of the baseline is fetched only now. */
@@ -123,9 +128,6 @@ export async function resolveCodeAction(model: Model, action: CodeAction): Promi
   if (!path || !model.session) return action;
   const [base, now] = [await model.session.baseText(path), model.documents.text(path)];
   if (base === undefined || now === undefined) return action;
-  const line = pending.line + 1;
-  const hunk = diffLines(base, now).find(
-    (each) => line >= each.nextStart && line < each.nextStart + Math.max(1, each.nextCount),
-  );
+  const hunk = hunkAt(diffLines(base, now), pending.line + 1);
   return hunk ? { ...action, edit: { changes: { [pending.uri]: [undoHunk(base, now, hunk)] } } } : action;
 }

@@ -26,6 +26,8 @@ interface OpenDocument {
   lines: string[];
   /** Text that the session was told to be in the file, or in the buffer. */
   told: string | undefined;
+  /** Text that is known to be in the file. */
+  written: string | undefined;
   /** Moment up to which the session knows of the edits. */
   handed: number;
   readonly edits: LineEdit[];
@@ -66,7 +68,7 @@ export class Documents {
     const known = this.#open.get(path);
     const lines = text.split('\n');
     if (!known) {
-      this.#open.set(path, { text, lines, told: undefined, handed: 0, edits: [] });
+      this.#open.set(path, { text, lines, told: undefined, written: undefined, handed: 0, edits: [] });
       this.#spellings.set(canonical(path), path);
       return true;
     }
@@ -110,6 +112,14 @@ export class Documents {
     const news = known.told !== text;
     known.told = text;
     return news;
+  }
+
+  /** A text is in the file of an open document now; returns false where that was known. */
+  wrote(path: string, text: string): boolean {
+    const known = this.#open.get(path);
+    if (!known || known.written === text) return false;
+    known.written = text;
+    return true;
   }
 
   /** How far each document's edits have been handed over by now. */

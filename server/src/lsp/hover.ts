@@ -1,8 +1,10 @@
+import * as l10n from '@vscode/l10n';
 import type { Hover, Position } from 'vscode-languageserver/node';
 import type { FunctionChange, TypeChange } from '../core/diff/types.ts';
 import { hoverFunction, hoverLine, hoverMember, hoverType } from '../core/render/hover.ts';
 import type { Place } from '../protocol.ts';
 import type { UnitState } from '../shell/types.ts';
+import { dataNamed, hoverData } from './dataContent.ts';
 import { pathOf } from './documents.ts';
 import { identifierAt, type Model, plainName } from './model.ts';
 
@@ -10,7 +12,7 @@ type Result = NonNullable<UnitState['result']>;
 
 /** Functions that one line is part of, at most: a macro or an inline function of a header may be in many. */
 const MAX_PARTS = 4;
-const STALE = '*Stale: what was typed last is not in this yet.*';
+const stale = (): string => `*${l10n.t('Stale: what was typed last is not in this yet.')}*`;
 
 /** Functions whose code has a row of this line that differs, with the file as the build spells it; `line` counts from 1. */
 function changedAt(
@@ -70,17 +72,18 @@ export function hoverAt(model: Model, uri: string, position: Position): Hover | 
     if (word && !isField)
       for (const change of result.diff.functions)
         if (plainName(change.name) === word.name) found.push(hoverFunction(change, result.findings));
+    if (word && !isField) for (const change of dataNamed(result, word.name)) found.push(hoverData(result, change));
     if (word) found.push(typeText(model, result, word.name, isField, { path, line }));
     const changed = changedAt(model, result, path, line);
     for (const { change, file } of changed) {
       const rows = hoverLine(model.listing(result, change).rows, { file, line }, model.hunks(result, file));
-      found.push(rows && changed.length > 1 ? `In \`${change.name}\`:\n\n${rows}` : rows);
+      found.push(rows && changed.length > 1 ? `${l10n.t('In {0}:', `\`${change.name}\``)}\n\n${rows}` : rows);
     }
-    for (const each of found) if (each) parts.add(state.stale ? `${STALE}\n\n${each}` : each);
+    for (const each of found) if (each) parts.add(state.stale ? `${stale()}\n\n${each}` : each);
   }
   if (parts.size === 0) return undefined;
   const shown = [...parts].slice(0, MAX_PARTS);
-  if (parts.size > MAX_PARTS) shown.push(`… and ${parts.size - MAX_PARTS} more functions.`);
+  if (parts.size > MAX_PARTS) shown.push(l10n.t('… and {0} more functions.', parts.size - MAX_PARTS));
   return { contents: { kind: 'markdown', value: shown.join('\n\n---\n\n') } };
 }
 

@@ -1,3 +1,4 @@
+import * as l10n from '@vscode/l10n';
 import { type InlayHint, InlayHintKind, type Range } from 'vscode-languageserver/node';
 import type { MemberChange } from '../core/diff/types.ts';
 import type { Model } from './model.ts';
@@ -8,11 +9,11 @@ const bytes = (bits: number): string => (bits % 8 === 0 ? `${bits / 8}` : `${Mat
 function memberText(change: MemberChange): string {
   const before = change.base && bytes(change.base.bitOffset);
   const after = change.next && bytes(change.next.bitOffset);
-  if (before === undefined) return `new at ${after}`;
-  return before === after ? change.what : `offset ${before} → ${after}`;
+  if (before === undefined) return l10n.t('new at {0}', after!);
+  return before === after ? change.what : l10n.t('offset {0} → {1}', before, after!);
 }
 
-/** Sizes behind changed functions' names and offsets behind changed fields. Off unless the setting says so. */
+/** Instruction counts behind changed functions' names and offsets behind changed fields. Off unless the setting says so. */
 export function inlayHints(model: Model, path: string, within: Range): InlayHint[] {
   if (!model.settings.inlayHints) return [];
   const hints: InlayHint[] = [];
@@ -23,7 +24,10 @@ export function inlayHints(model: Model, path: string, within: Range): InlayHint
   for (const state of model.unitsWith(path)) {
     for (const change of state.result?.diff.functions ?? [])
       if (change.at && model.documents.same(change.at.file, path) && change.status === 'changed')
-        add(model.range(state, change.at, change.name), `${change.baseSize} → ${change.nextSize} bytes`);
+        add(
+          model.range(state, change.at, change.name),
+          l10n.t('{0} → {1} instructions', change.baseInstructions, change.nextInstructions),
+        );
     for (const type of state.result?.diff.types ?? [])
       for (const member of type.members) {
         const at = member.next?.at ?? member.at;

@@ -15,9 +15,16 @@ import { Documents, fileText, pathOf, uriOf } from './documents.ts';
 import { Model } from './model.ts';
 import { openSession } from './open.ts';
 import { patchState } from './state.ts';
+import { prepareListing } from './textContent.ts';
 
 /** Milliseconds in which events are gathered before the views are told: a build sends several at once. */
 const GATHER = 25;
+/** Milliseconds of rest before listings are worked out ahead. */
+const PREPARE = 250;
+/** Instructions of a function whose listing takes a moment, and of one that nobody reads anyway. */
+const [LONG, LONGEST] = [3000, 200_000] as const;
+/** Listings that are worked out ahead, at most. */
+const PREPARED = 4;
 const C_SOURCE = new Set(['.c']);
 
 /**
@@ -40,6 +47,7 @@ export class Keeper {
   readonly #pauses = new Map<string, NodeJS.Timeout>();
   #published = new Map<string, string>();
   #gathering: NodeJS.Timeout | undefined;
+  #preparing: NodeJS.Timeout | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -80,6 +88,7 @@ export class Keeper {
       this.model.session = session;
       this.#stopListening = session?.on((event) => this.#heard(event));
       for (const path of this.documents.paths()) this.#introduce(session, path);
+      void this.#cover(session);
       this.#refresh();
       return session;
     } catch (error) {
@@ -89,6 +98,18 @@ export class Keeper {
       this.#refresh();
       return undefined;
     }
+  }
+
+  /**
+   * Compares what was edited before, once the open documents are done: after a reload or a crash of the server, "same code" would else be
+   * said of a working tree whose edits are in files that nobody has opened yet.
+   */
+  async #cover(session: Session | undefined): Promise<void> {
+    await session?.idle();
+    if (!session || this.model.session !== session) return;
+    await session
+      .cover()
+      .catch((error: Error) => this.say('warn', `Earlier edits were not compared: ${error.message}`));
   }
 
   /** Tells a session of a document that is open already, and of its unsaved text. */
@@ -104,6 +125,7 @@ export class Keeper {
   async stop(): Promise<void> {
     for (const pause of this.#pauses.values()) clearTimeout(pause);
     clearTimeout(this.#gathering);
+    clearTimeout(this.#preparing);
     this.#stopListening?.();
     const opening = this.#opening;
     this.#opening = undefined;
@@ -116,7 +138,12 @@ export class Keeper {
   async #configChanged(): Promise<void> {
     this.#noCommand.clear();
     this.#configProblems = [];
-    if (await this.#opening) return;
+    const session = await this.#opening;
+    if (session) {
+      // It watches by itself, where the system can.
+      session.reload();
+      return;
+    }
     this.#opening = undefined;
     if (this.documents.paths().some(isCSource)) await this.session();
   }
@@ -177,12 +204,22 @@ export class Keeper {
     );
   }
 
+  /** Hands over what was typed within the pause. */
+  flush(): void {
+    for (const [path, pause] of [...this.#pauses]) {
+      clearTimeout(pause);
+      this.#pauses.delete(path);
+      this.#hand(path);
+    }
+  }
+
   /** Hands the buffer to the session, as text where it differs from the file. */
   #hand(path: string): void {
     const text = this.documents.text(path);
     if (text === undefined || !this.documents.hand(path, text)) return;
     const unsaved = text !== fileText(path);
-    void this.#withSession(path, (session) => session.edited(path, unsaved ? text : undefined));
+    // The buffer may be the file's new text, that another program wrote: then nothing unsaved is taken back, and it is compared all the same.
+    void this.#withSession(path, (session) => (unsaved ? session.edited(path, text) : session.saved(path)));
   }
 
   saved(uri: string, text: string): void {
@@ -191,6 +228,7 @@ export class Keeper {
     clearTimeout(this.#pauses.get(path));
     this.#pauses.delete(path);
     this.documents.take(path, text);
+    this.documents.wrote(path, text);
     this.documents.hand(path, text);
     void this.#withSession(path, (session) => session.saved(path));
   }
@@ -216,8 +254,15 @@ export class Keeper {
       }
       if (!this.#opening) continue;
       const text = fileText(path);
-      if (this.documents.isOpen(path) && text !== undefined && !this.documents.hand(path, text)) continue;
-      void this.#withSession(path, (session) => session.saved(path));
+      if (!this.documents.isOpen(path) || text === undefined) {
+        void this.#withSession(path, (session) => session.saved(path));
+      } else if (this.model.settings.idlePause !== undefined && this.documents.text(path) !== text) {
+        // What stands in the buffer counts, whatever comes to be in the file below it.
+        if (this.documents.wrote(path, text)) void this.#withSession(path, (session) => session.looked(path));
+      } else {
+        this.documents.wrote(path, text);
+        if (this.documents.hand(path, text)) void this.#withSession(path, (session) => session.saved(path));
+      }
     }
   }
 
@@ -232,6 +277,7 @@ export class Keeper {
       }
     }
     await session?.idle();
+    await session?.cover();
     return this.state();
   }
 
@@ -257,6 +303,11 @@ export class Keeper {
     else if (this.documents.paths().some(isCSource)) void this.session();
   }
 
+  /** Files that the build has no command for, with the reason. */
+  withoutCommand(): readonly (readonly [file: string, message: string])[] {
+    return [...this.#noCommand];
+  }
+
   state(): PatchState {
     const missing = [...this.#noCommand.values()];
     return patchState(this.model, this.#root, this.#progress, [...this.#configProblems, ...missing]);
@@ -270,6 +321,7 @@ export class Keeper {
         this.#publish();
         void this.#connection.sendNotification(stateChanged.method, this.state());
         this.#redraw();
+        this.#prepare();
       } catch (error) {
         this.say('error', `The views could not be updated: ${error instanceof Error ? error.stack : String(error)}`);
       }
@@ -279,6 +331,22 @@ export class Keeper {
   #redraw(): void {
     void this.#connection.sendRequest('workspace/codeLens/refresh').catch(() => {});
     if (this.model.settings.inlayHints) void this.#connection.languages.inlayHint.refresh().catch(() => {});
+  }
+
+  /** Works out the listings of long functions once there is nothing else to do: the review is to open at once. */
+  #prepare(): void {
+    clearTimeout(this.#preparing);
+    this.#preparing = setTimeout(async () => {
+      const { units } = this.model;
+      if (units.some(({ phase }) => phase === 'queued' || phase === 'building')) return;
+      const long = units.flatMap(({ unit, result }) =>
+        (result?.diff.functions ?? [])
+          .filter((each) => each.nextInstructions >= LONG && each.nextInstructions <= LONGEST)
+          .map((each) => ({ unit: unit.id, name: each.name })),
+      );
+      for (const { unit, name } of long.slice(0, PREPARED))
+        await prepareListing(this.model, unit, name).catch(() => {});
+    }, PREPARE);
   }
 
   /** Sends diagnostics of the files where they differ from those that were sent before. */

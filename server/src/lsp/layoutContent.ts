@@ -1,4 +1,5 @@
 import { typeTable } from '../core/diff/type-table.ts';
+import { usersOfType } from '../core/diff/type-users.ts';
 import type { TypeChange } from '../core/diff/types.ts';
 import { renderStruct } from '../core/render/layout.ts';
 import type { LayoutDocument, LayoutSubject } from '../protocol.ts';
@@ -6,7 +7,8 @@ import type { UnitState } from '../shell/types.ts';
 import { pathOf } from './documents.ts';
 import { identifierAt, type Model } from './model.ts';
 
-const labelOf = (type: TypeChange): string => type.label ?? type.name;
+/** What a changed type is asked by. */
+export const labelOf = (type: TypeChange): string => type.label ?? type.name;
 
 const sizeText = (type: TypeChange): string =>
   type.status === 'changed' ? `${type.baseSize} → ${type.nextSize} bytes` : type.status;
@@ -24,15 +26,54 @@ function textOf(state: UnitState, type: TypeChange, side: 'base' | 'next'): stri
     );
     return `${labelOf(type)} {\n${lines.join('\n')}\n};\n`;
   }
-  // Offset and size in front: behind long declarations they would be out of sight, with two sides beside each other.
-  return text.replace(/^( .*?;) +(\/\* [ \d:]+ \*\/)$/gm, '$2 $1');
+  return beside(text);
 }
+
+/** Widest declaration that offsets wait for: with two sides beside each other, what stands further right is out of sight. */
+const WIDEST = 38;
+
+/**
+ * A layout for two columns. The declaration comes first, so that the editor puts a member that moved beside itself and marks its offset;
+ * the offset follows as closely as the declarations allow.
+ */
+function beside(text: string): string {
+  const member = /^( .*?;) +(\/\* [ \d:]+ \*\/)$/gm;
+  const widths = [...text.matchAll(member)]
+    .map(([, declaration]) => declaration!.length)
+    .filter((each) => each <= WIDEST);
+  const width = Math.max(0, ...widths);
+  return text.replace(member, (_all, declaration: string, place: string) => `${declaration.padEnd(width)} ${place}`);
+}
+
+/** Columns of a comment below a layout: two of them stand beside each other. */
+const COLUMNS = 60;
+
+/** A C comment, broken where it would be out of sight. */
+function comment(text: string): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)!;
+    if (line !== '' && line.length + word.length >= COLUMNS) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return lines.map((line, at) => `${at === 0 ? '/* ' : ' * '}${line}${at === lines.length - 1 ? ' */' : ''}`);
+}
+
+/** Units whose functions are asked: a header of a kernel is in thousands. */
+const MOST_UNITS = 40;
 
 /** What may keep an instance that the patch does not know of, and who is built from it, as C comments: the same on both sides. */
 function usesText(model: Model, type: TypeChange): string {
   const units = model.units.filter((state) => state.result?.diff.types.some((each) => labelOf(each) === labelOf(type)));
+  const functions = new Set(
+    units
+      .slice(0, MOST_UNITS)
+      .flatMap(({ result }) => (result ? usersOfType(result.pair.next, labelOf(type)).functions : [])),
+  );
+  const more = units.length > MOST_UNITS ? ` and maybe functions of ${units.length - MOST_UNITS} more units` : '';
   const lines = [
-    `/* in ${units.map((state) => state.unit.command.file.split('/').pop()).join(', ')} */`,
+    ...(functions.size > 0 ? comment(`used by ${[...functions].sort().join(', ')}${more}`) : []),
+    ...comment(`in ${units.map((state) => state.unit.command.file.split('/').pop()).join(', ')}`),
     ...[
       ...new Set(
         units.flatMap(
@@ -41,7 +82,7 @@ function usesText(model: Model, type: TypeChange): string {
       ),
     ]
       .slice(0, 20)
-      .map((text) => `/* instances may outlive the patch: ${text.replaceAll('*/', '* /')} */`),
+      .flatMap((text) => comment(`instances may outlive the patch: ${text.replaceAll('*/', '* /')}`)),
   ];
   return `\n${lines.join('\n')}\n`;
 }
@@ -50,7 +91,8 @@ function usesText(model: Model, type: TypeChange): string {
 export function layoutDocument(model: Model, { unit, type: name, side }: LayoutSubject): LayoutDocument {
   const state = model.units.find((each) => each.unit.id === unit);
   const type = state?.result?.diff.types.find((each) => labelOf(each) === name);
-  if (!state || !type) return { text: `/* The layout of ${name} is the same as in the baseline. */\n`, title: name };
+  if (!state?.result) return { text: `/* The layout of ${name} has not been compared yet. */\n`, title: name };
+  if (!type) return { text: `/* The layout of ${name} is the same as in the baseline. */\n`, title: name };
   return { text: `${textOf(state, type, side)}${usesText(model, type)}`, title: `${name}: ${sizeText(type)}` };
 }
 

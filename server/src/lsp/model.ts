@@ -3,8 +3,10 @@ import type { Range } from 'vscode-languageserver/node';
 import { listFunction } from '../core/asm/listing.ts';
 import type { AsmRow } from '../core/asm/types.ts';
 import { alignRows } from '../core/diff/rows.ts';
+import { matchRows } from '../core/diff/tables.ts';
 import type { AlignedRow, FunctionChange, SourceHunk } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
+import { evidenceHash } from '../core/findings/accept.ts';
 import type { Finding } from '../core/findings/types.ts';
 import type { AsmSide, Choices, Place, ServerSettings } from '../protocol.ts';
 import type { SessionApi } from '../session-types.ts';
@@ -40,7 +42,9 @@ export class Model {
   readonly documents: Documents;
   readonly #listings = new WeakMap<FunctionChange, Listing>();
   readonly #built = new Map<string, readonly AsmRow[]>();
+  #builds = 0;
   readonly #fingerprints = new WeakMap<FunctionChange, string>();
+  readonly #findingFingerprints = new WeakMap<Finding, string>();
   /** `unit id\ngeneration` → what the build held. */
   readonly #moments = new Map<string, Moment>();
 
@@ -137,14 +141,15 @@ export class Model {
   /** Keeps the code of all changed functions as what a patch that was just built holds. */
   keepBuilt(): void {
     this.#built.clear();
+    this.#builds++;
     for (const { unit, result } of this.units)
       for (const change of result?.diff.functions ?? [])
         if (result) this.#built.set(`${unit.id}\n${change.name}`, this.listing(result, change).next);
   }
 
-  /** True where a patch was built since the session began. */
-  get hasBuilt(): boolean {
-    return this.#built.size > 0;
+  /** Patches that were built since the session began. */
+  get builds(): number {
+    return this.#builds;
   }
 
   /** Rows of a function as the patch that was built last has them; of the baseline where it has none. */
@@ -159,7 +164,7 @@ export class Model {
     if (known) return known;
     const base = change.base ? listFunction(result.pair.base, change.base) : [];
     const next = change.next ? listFunction(result.pair.next, change.next) : [];
-    const listing = { base, next, rows: alignRows(base, next) };
+    const listing = { base, next, rows: matchRows(result.diff, change, alignRows(base, next)) };
     this.#listings.set(change, listing);
     return listing;
   }
@@ -169,13 +174,27 @@ export class Model {
     const known = this.#fingerprints.get(change);
     if (known) return known;
     const hash = createHash('sha256').update(`${change.name} ${change.status}\n`);
-    const { base, next } = this.listing(result, change);
-    for (const rows of [base, next]) {
-      for (const row of rows) hash.update(`${row.mnemonic} ${row.operands}\n`);
+    const { base, rows } = this.listing(result, change);
+    // What only got another number keeps its old one: a use of the counter elsewhere in the file asks nobody to look again.
+    const next = rows.flatMap((row) => (row.renumbered ? row.base : row.next) ?? []);
+    for (const side of [base, next]) {
+      for (const row of side) hash.update(`${row.mnemonic} ${row.operands}\n`);
       hash.update('\0');
     }
     const fingerprint = hash.digest('hex').slice(0, 32);
     this.#fingerprints.set(change, fingerprint);
+    return fingerprint;
+  }
+
+  /** Stands for what a finding says and, where it is about a function that differs, for that function's code. */
+  findingFingerprint(result: Result, finding: Finding): string {
+    const known = this.#findingFingerprints.get(finding);
+    if (known) return known;
+    const hash = createHash('sha256').update(evidenceHash(finding));
+    for (const change of result.diff.functions)
+      if (plainName(change.name) === finding.symbol) hash.update(this.fingerprint(result, change));
+    const fingerprint = hash.digest('hex').slice(0, 32);
+    this.#findingFingerprints.set(finding, fingerprint);
     return fingerprint;
   }
 

@@ -1,3 +1,4 @@
+import * as l10n from '@vscode/l10n';
 import { createSession, type Session } from '../session.ts';
 import { loadConfig } from '../shell/config.ts';
 
@@ -9,6 +10,7 @@ export async function openSession(
   const { config, problems } = await loadConfig(root);
   const session = await createSession(config, {
     isTrusted: options.isTrusted,
+    say: (text, ...args) => l10n.t(text, ...args),
     ...(options.cache === undefined ? {} : { cacheDir: options.cache }),
   });
   return { session, problems };

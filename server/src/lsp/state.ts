@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { FunctionChange, ObjectDiff, SourceHunk } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
-import { reasonText } from '../core/render/hover.ts';
+import { firstText, reasonText } from '../core/render/hover.ts';
 import type { ChangedLine, FindingItem, FunctionItem, PatchState, UnitItem } from '../protocol.ts';
 import type { UnitState } from '../shell/types.ts';
+import { dataItems } from './dataContent.ts';
 import { uriOf } from './documents.ts';
 import { type Model, plainName } from './model.ts';
 
@@ -37,7 +38,9 @@ function functionItem(model: Model, state: UnitState, result: Result, change: Fu
     nextSize: change.nextSize,
     baseInstructions: change.baseInstructions,
     nextInstructions: change.nextInstructions,
-    reasons: change.reasons.map((reason) => reasonText(reason).replaceAll('`', '')),
+    reasons: [...change.reasons.map(reasonText), firstText(change) ?? []]
+      .flat()
+      .map((text) => text.replaceAll('`', '')),
     lineOnly: change.lineOnly,
     ...(place ? { place } : {}),
     changedLines: changedLines(model, state, result, change),
@@ -59,6 +62,7 @@ function unitItem(model: Model, state: UnitState): UnitItem {
       message: finding.message,
       ...(place ? { place } : {}),
       ...(reason === undefined ? {} : { overridden: reason }),
+      fingerprint: model.findingFingerprint(result!, finding),
     };
   });
   return {
@@ -69,6 +73,7 @@ function unitItem(model: Model, state: UnitState): UnitItem {
     ...(state.message === undefined ? {} : { message: state.message }),
     functions,
     findings,
+    data: result ? dataItems(model, state, result) : [],
     unchanged: result !== undefined && isSame(result.diff) && findings.length === 0,
   };
 }
@@ -82,6 +87,17 @@ function verdictOf(units: readonly UnitItem[], known: boolean): PatchState['verd
   return units.some((unit) => unit.functions.some((each) => !each.leftOut)) ? 'patchable' : 'unchanged';
 }
 
+/** Comparisons by number, in this process only: a later one is another, whatever a view tells of it. */
+const numbers = new WeakMap<ObjectDiff, number>();
+const PROCESS = randomUUID();
+let compared = 0;
+
+function numberOf(diff: ObjectDiff): number {
+  const number = numbers.get(diff) ?? ++compared;
+  numbers.set(diff, number);
+  return number;
+}
+
 /** Everything that the client shows beside the text, worked out anew. */
 export function patchState(
   model: Model,
@@ -91,10 +107,12 @@ export function patchState(
 ): PatchState {
   const units = model.units.map((state) => unitItem(model, state));
   const busy = model.units.some((state) => state.phase === 'queued' || state.phase === 'building');
-  const hash = createHash('sha256').update(JSON.stringify(model.choices));
+  const hash = createHash('sha256').update(JSON.stringify([PROCESS, model.choices]));
+  // What functions and findings tell is not all that a payload holds: a table that they use may have changed alone.
+  for (const { unit, result } of model.units) hash.update(`${unit.id}\n${result ? numberOf(result.diff) : ''}\n`);
   for (const unit of units) {
     for (const each of unit.functions) hash.update(`${each.unit}\n${each.name}\n${each.fingerprint}\n`);
-    for (const each of unit.findings) hash.update(`${each.code}\n${each.symbol}\n`);
+    for (const each of unit.findings) hash.update(`${each.code}\n${each.symbol}\n${each.overridden ?? ''}\n`);
   }
   return {
     root,

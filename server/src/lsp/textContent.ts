@@ -1,3 +1,4 @@
+import * as l10n from '@vscode/l10n';
 import type { AsmRow } from '../core/asm/types.ts';
 import { rowKinds } from '../core/diff/noise.ts';
 import { alignRows } from '../core/diff/rows.ts';
@@ -5,7 +6,15 @@ import type { AlignedRow, FunctionChange, SourceHunk } from '../core/diff/types.
 import type { SourceLocation } from '../core/dwarf/types.ts';
 import { type ListingLine, renderPair } from '../core/render/asm.ts';
 import { hoverInstruction } from '../core/render/instruction.ts';
-import type { AsmDocument, AsmRowKind, AsmSide, AsmSubject, Place } from '../protocol.ts';
+import { jumpsOf } from '../core/render/jumps.ts';
+import {
+  type AsmDocument,
+  type AsmRowKind,
+  type AsmSide,
+  type AsmSubject,
+  lineKinds,
+  type Place,
+} from '../protocol.ts';
 import type { UnitState } from '../shell/types.ts';
 import type { Model } from './model.ts';
 
@@ -15,11 +24,18 @@ type Result = NonNullable<UnitState['result']>;
 export function titleOf(change: FunctionChange): string {
   switch (change.status) {
     case 'new':
-      return `${change.name}: new, ${change.nextInstructions} instructions, ${change.nextSize} bytes`;
+      return l10n.t('{0}: new, {1} instructions, {2} bytes', change.name, change.nextInstructions, change.nextSize);
     case 'removed':
-      return `${change.name}: removed, ${change.baseInstructions} instructions, ${change.baseSize} bytes`;
+      return l10n.t('{0}: removed, {1} instructions, {2} bytes', change.name, change.baseInstructions, change.baseSize);
     default:
-      return `${change.name}: ${change.baseInstructions} → ${change.nextInstructions} instructions, ${change.baseSize} → ${change.nextSize} bytes`;
+      return l10n.t(
+        '{0}: {1} → {2} instructions, {3} → {4} bytes',
+        change.name,
+        change.baseInstructions,
+        change.nextInstructions,
+        change.baseSize,
+        change.nextSize,
+      );
   }
 }
 
@@ -64,11 +80,18 @@ export function compilerText(compiler: string, command: readonly string[]): stri
 /** Text for between two backticks. */
 const code = (text: string): string => text.replace(/[`\n\r]/g, ' ');
 
-const SIDE: Readonly<Record<AsmSide, string>> = { base: 'Baseline', built: 'Last built patch', next: 'Now' };
+const sideName = (side: AsmSide): string =>
+  side === 'base' ? l10n.t('Baseline') : side === 'built' ? l10n.t('Last built patch') : l10n.t('Now');
 
 /** A shell's spelling of an argument vector, for reading. */
 const commandText = (command: readonly string[]): string =>
   command.map((each) => (/^[\w@%+=:,./-]+$/.test(each) ? each : `'${each.replaceAll("'", "'\\''")}'`)).join(' ');
+
+/** The letter of each kind of line in `AsmDocument.kinds`. */
+const LETTER = Object.fromEntries(Object.entries(lineKinds).map(([letter, kind]) => [kind, letter])) as Record<
+  AsmRowKind | 'source',
+  string
+>;
 
 interface Side {
   readonly subject: AsmSubject;
@@ -83,51 +106,88 @@ interface SideLine extends ListingLine {
 }
 
 /** Words behind a row for those who read rather than look: the difference is the compiler's own. */
-const REMARK: Partial<Record<AsmRowKind, string>> = { registers: 'registers only', moved: 'moved' };
+const REMARK: Partial<Record<AsmRowKind, string>> = {
+  registers: 'registers only',
+  moved: 'moved',
+  renumbered: 'renumbered',
+};
 
-/** Kinds of the instructions of one side, in their order. */
-function kindsOf(model: Model, result: Result, rows: readonly AlignedRow[], { side, against }: AsmSubject) {
+/** What each aligned row is for a reader. */
+function kindsOf(model: Model, result: Result, rows: readonly AlignedRow[], sides: readonly [AsmSide, AsmSide]) {
   const files = new Set(rows.flatMap((row) => [row.base, row.next].flatMap((each) => each?.source?.file ?? [])));
   // What was edited since the last patch is not known: then nothing is called noise.
-  const known = side !== 'built' && against !== 'built';
-  const edits = known ? new Map([...files].map((file) => [file, model.hunks(result, file)])) : undefined;
-  const kinds = rowKinds(rows, edits);
-  const isFirst = order(side) < order(against);
-  return rows.flatMap((row, index) => ((isFirst ? row.base : row.next) ? [kinds[index]!] : []));
+  const edits = sides.includes('built')
+    ? undefined
+    : new Map([...files].map((file) => [file, model.hunks(result, file)]));
+  return rowKinds(rows, edits);
 }
 
 /** Which side stands left. */
 const order = (side: AsmSide): number => ['base', 'built', 'next'].indexOf(side);
 
-async function sideOf(model: Model, subject: AsmSubject): Promise<Side | undefined> {
-  const found = model.find(subject.unit, subject.name);
-  if (!found) return undefined;
-  const { state, result, change } = found;
-  const isFirst = order(subject.side) < order(subject.against);
-  const [left, right] = isFirst ? [subject.side, subject.against] : [subject.against, subject.side];
-  const [base, next] = [left, right].map((side) => model.rowsOf(subject.unit, result, change, side)) as [
+/** Both sides of a listing as they were first shown: the text of the sources is that of the build, whatever is typed since. */
+const shown = new WeakMap<FunctionChange, Map<string, Promise<Record<'base' | 'next', readonly SideLine[]>>>>();
+
+/** The lines of both sides of a comparison of a function. */
+async function linesOf(
+  model: Model,
+  { state, result, change }: Pick<Side, 'state' | 'result' | 'change'>,
+  [left, right]: readonly [AsmSide, AsmSide],
+): Promise<Record<'base' | 'next', readonly SideLine[]>> {
+  const [base, next] = [left, right].map((side) => model.rowsOf(state.unit.id, result, change, side)) as [
     readonly AsmRow[],
     readonly AsmRow[],
   ];
   const rows = left === 'base' && right === 'next' ? model.listing(result, change).rows : alignRows(base, next);
   const texts = await sources(model, state, [...base, ...next]);
   const pair = renderPair(rows, { ...(left === 'base' ? { base: texts.base } : {}), next: texts.next });
-  const kinds = kindsOf(model, result, rows, subject);
-  let index = 0;
-  const lines = (isFirst ? pair.base : pair.next).map((line): SideLine => {
-    const kind = line.row && kinds[index++];
-    const remark = kind && REMARK[kind];
-    return { ...line, ...(kind ? { kind } : {}), ...(remark ? { text: `${line.text}  ; ${remark}` } : {}) };
+  const kinds = kindsOf(model, result, rows, [left, right]);
+  const withKinds = (lines: readonly ListingLine[], which: 'base' | 'next'): readonly SideLine[] => {
+    const own = rows.flatMap((row, index) => (row[which] && !row[which].padding ? [kinds[index]!] : []));
+    let index = 0;
+    const all = lines.map((line): SideLine => {
+      const kind = line.row && own[index++];
+      const remark = kind && REMARK[kind];
+      return { ...line, ...(kind ? { kind } : {}), ...(remark ? { text: `${line.text}  ; ${remark}` } : {}) };
+    });
+    return [{ text: `; ${result.pair.provenance.compiler}` }, ...all];
+  };
+  return { base: withKinds(pair.base, 'base'), next: withKinds(pair.next, 'next') };
+}
+
+async function sideOf(model: Model, subject: AsmSubject): Promise<Side | undefined> {
+  const found = model.find(subject.unit, subject.name);
+  if (!found) return undefined;
+  const isFirst = order(subject.side) < order(subject.against);
+  const sides = isFirst ? ([subject.side, subject.against] as const) : ([subject.against, subject.side] as const);
+  const known = shown.get(found.change) ?? new Map<string, Promise<Record<'base' | 'next', readonly SideLine[]>>>();
+  shown.set(found.change, known);
+  // Another patch that is built changes what `built` means.
+  const key = `${sides.join(' ')} ${sides.includes('built') ? model.builds : 0}`;
+  const pending = known.get(key) ?? linesOf(model, found, sides);
+  known.set(key, pending);
+  const lines = await pending.catch((error: unknown) => {
+    known.delete(key);
+    throw error;
   });
-  return { subject, state, result, change, lines: [{ text: `; ${result.pair.provenance.compiler}` }, ...lines] };
+  return { subject, ...found, lines: lines[isFirst ? 'base' : 'next'] };
+}
+
+/** Works out the listing of a function before somebody asks for it. */
+export async function prepareListing(model: Model, unit: string, name: string): Promise<void> {
+  await sideOf(model, { unit, name, side: 'next', against: 'base' });
 }
 
 /** One side's listing of a function, comparable with the other side's line by line. */
 export async function asmDocument(model: Model, subject: AsmSubject): Promise<AsmDocument> {
   const found = await sideOf(model, subject);
   if (!found) {
-    const text = '; The machine code of this function is the same as in the baseline.\n';
-    return { text, title: subject.name, places: [], lines: [] };
+    const isKnown = model.units.some(({ unit, result }) => unit.id === subject.unit && result !== undefined);
+    const said = isKnown
+      ? l10n.t('The machine code of this function is the same as in the baseline.')
+      : l10n.t('This function has not been compared yet.');
+    const text = `; ${said}\n`;
+    return { text, title: subject.name, places: [], placeOf: [-1], kinds: ' ', jumps: [] };
   }
   const { state, result, change, lines } = found;
   const { compiler, nextCommand } = result.pair.provenance;
@@ -144,12 +204,15 @@ export async function asmDocument(model: Model, subject: AsmSubject): Promise<As
   };
   return {
     text: lines.map((line) => `${line.text}\n`).join(''),
-    title: `${titleOf(change)} · ${compilerText(compiler, nextCommand)}${state.stale ? ' (stale)' : ''}`,
+    title: `${titleOf(change)} · ${compilerText(compiler, nextCommand)}${state.stale ? ` (${l10n.t('stale')})` : ''}`,
     places,
-    lines: lines.map(({ source, kind }) => {
-      const place = source && placeAt(source);
-      return { ...(place === undefined ? {} : { place }), ...(kind ? { kind } : {}) };
-    }),
+    placeOf: lines.map(({ source }) => (source && placeAt(source)) ?? -1),
+    kinds: lines
+      .map(({ source, kind, row, text }) =>
+        kind ? LETTER[kind] : source !== undefined && row === undefined && text.startsWith(';') ? LETTER.source : ' ',
+      )
+      .join(''),
+    jumps: jumpsOf(lines),
   };
 }
 
@@ -162,19 +225,47 @@ export async function asmHover(model: Model, subject: AsmSubject, line: number):
   if (line === 0) {
     const { compiler, baseCommand, nextCommand, baseline } = result.pair.provenance;
     const command = commandText(subject.side === 'base' ? baseCommand : nextCommand);
-    const what = subject.side === 'base' ? `${SIDE.base} (${code(baseline)})` : SIDE[subject.side];
-    return `**${what}**, compiled by \`${code(compiler)}\`\n\n\`\`\`sh\n${command}\n\`\`\``;
+    const what = subject.side === 'base' ? `${sideName('base')} (${code(baseline)})` : sideName(subject.side);
+    return `${l10n.t('{0}, compiled by {1}', `**${what}**`, `\`${code(compiler)}\``)}\n\n\`\`\`sh\n${command}\n\`\`\``;
   }
-  if (!shown.row) return null;
+  if (!shown.row) return labelHover(found.lines, line);
   const statusOf = (name: string) => result.diff.functions.find((each) => each.name === name)?.status;
   const text = shown.source && (await sources(model, state, [shown.row]));
   const sourceText =
     shown.source && text?.[subject.side === 'base' ? 'base' : 'next'](shown.source.file, shown.source.line);
   const remark =
     shown.kind === 'registers'
-      ? '\n\n*The same instruction with other registers, on a line that nobody edited.*'
+      ? `\n\n*${l10n.t('The same instruction with other registers, on a line that nobody edited.')}*`
       : shown.kind === 'moved'
-        ? '\n\n*The same instruction in another place of its block, on a line that nobody edited.*'
-        : '';
-  return hoverInstruction(shown.row, { statusOf, ...(sourceText ? { sourceText } : {}) }) + remark;
+        ? `\n\n*${l10n.t('The same instruction in another place of its block, on a line that nobody edited.')}*`
+        : shown.kind === 'renumbered'
+          ? `\n\n*${l10n.t('The same things by other names: only a number that the compiler or a macro gave is another one.')}*`
+          : '';
+  const target = targetText(found.lines, line);
+  const context = { statusOf, ...(sourceText ? { sourceText } : {}), ...(target ? { target } : {}) };
+  return hoverInstruction(shown.row, context) + remark;
+}
+
+/** Branches that a hover on a label names, at most. */
+const MOST_BRANCHES = 12;
+
+/** A line of a listing in a hover: with its number where a person would look it up. */
+const rowInWords = (lines: readonly SideLine[], line: number): string =>
+  `\`${code(lines[line]?.text.trim().replace(/\s+/g, ' ') ?? '')}\` ${l10n.t('in line {0}', line + 1)}`;
+
+/** What a hover on a label says: the branches that lead there. */
+function labelHover(lines: readonly SideLine[], line: number): string | null {
+  const jumps = jumpsOf(lines).find(({ to }) => to === line);
+  if (!jumps) return null;
+  const { from } = jumps;
+  const list = from.slice(0, MOST_BRANCHES).map((each) => `- ${rowInWords(lines, each)}`);
+  if (from.length > MOST_BRANCHES) list.push(`- ${l10n.t('and {0} more', from.length - MOST_BRANCHES)}`);
+  return `${l10n.t('Branches that lead to {0}:', `\`${code(lines[line]!.text.replace(':', ''))}\``)}\n\n${list.join('\n')}`;
+}
+
+/** Where the branch in a line leads: its label, and the instruction there. */
+function targetText(lines: readonly SideLine[], line: number): string | undefined {
+  const to = jumpsOf(lines).find(({ from }) => from.includes(line))?.to;
+  if (to === undefined) return undefined;
+  return `→ \`${code(lines[to]!.text.replace(':', ''))}\`: ${rowInWords(lines, to + 1)}`;
 }

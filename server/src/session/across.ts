@@ -4,6 +4,9 @@ import { crossFindings, type OtherUnit, type PatchedUnit, wantsReach } from '../
 import type { Finding } from '../core/findings/types.ts';
 import type { BuildIndex } from '../shell/build-index.ts';
 import type { Unit, UnitState } from '../shell/types.ts';
+import { macroUses } from './macros.ts';
+import { payloadFindings } from './payload.ts';
+import { inSameProgram } from './program.ts';
 import type { BuildQueue } from './queue.ts';
 import type { BuildRoom } from './room.ts';
 
@@ -17,7 +20,7 @@ const own = new WeakMap<object, readonly Finding[]>();
  */
 export async function lookAcross(
   queue: BuildQueue,
-  room: BuildRoom,
+  room: () => BuildRoom,
   index: BuildIndex,
   signal: AbortSignal,
   progress: (done: number, total: number) => void,
@@ -34,10 +37,11 @@ export async function lookAcross(
   });
   const same = ready.filter((slot) => !changed.includes(slot)).map(({ state }) => state.unit.command.file);
   const generations = ready.map(({ state }) => state.generation);
+  const patched = changed.map(({ state }) => state.unit);
   const known = new Set(ready.map(({ state }) => state.unit.id));
   const { others, complete } = units.some(wantsReach)
     ? await readOthers(
-        room.index.units.filter((unit) => !known.has(unit.id)),
+        room().index.units.filter((unit) => !known.has(unit.id) && inSameProgram(unit, patched)),
         index,
         signal,
         progress,
@@ -45,10 +49,19 @@ export async function lookAcross(
     : { others: [], complete: false };
   // Newer edits have their own look.
   if (signal.aborted || ready.some(({ state }, at) => state.generation !== generations[at])) return;
-  const lists = crossFindings(units, others, same, complete);
+  const macros = await macroUses(
+    units.map(({ edits }) => edits),
+    ready.map(({ state }) => ({ file: state.unit.command.file, dependencies: state.dependencies })),
+  );
+  if (signal.aborted || ready.some(({ state }, at) => state.generation !== generations[at])) return;
+  const crossed = crossFindings(units, others, same, complete, macros);
+  const states = changed.map(({ state }) => state);
+  const ofPayload = await payloadFindings(states, crossed, room().config);
+  if (signal.aborted || ready.some(({ state }, at) => state.generation !== generations[at])) return;
+  const lists = crossed.map((list, at) => [...list, ...(ofPayload.get(states[at]!.unit.id) ?? [])]);
   for (const [at, slot] of changed.entries()) {
     const { result } = slot.state;
-    const findings = markAccepted(lists[at]!, room.config.accepted ?? []);
+    const findings = markAccepted(lists[at]!, room().config.accepted ?? []);
     if (!result || JSON.stringify(findings) === JSON.stringify(result.findings)) continue;
     queue.set(slot, { result: { ...result, findings } });
   }

@@ -1,4 +1,5 @@
 import type { Analyser } from '../analyse.ts';
+import type { CallersElsewhere } from '../core/render/report/types.ts';
 import type { SessionApi } from '../session-types.ts';
 import type { ConfigOverrides } from '../shell/config.ts';
 import type { Config } from '../shell/types.ts';
@@ -7,6 +8,8 @@ import type { Config } from '../shell/types.ts';
 export interface SessionOptions {
   /** Asked before every program is started. Trusted by default (the command line: who runs it trusts the folder). */
   readonly isTrusted?: () => boolean;
+  /** A text for the user, with `{0}` for the first argument, in the user's language; English where absent. */
+  readonly say?: (text: string, ...args: string[]) => string;
   /** The core, where the caller has one already. */
   readonly analyser?: Analyser;
   /** Cache folder; the user's (XDG) by default. */
@@ -26,6 +29,19 @@ export interface Session extends SessionApi {
   clearCache(): Promise<number>;
   /** Files that differ from the baseline, by real path. @throws BaselineError */
   changedFiles(): Promise<readonly string[]>;
+  /**
+   * Compares what was edited before the session began, too: whatever differs from the baseline. Resolves when nothing is queued or building.
+   * @returns false where that was cancelled meanwhile: then not all is compared
+   */
+  cover(): Promise<boolean>;
+  /** livepatch.json was written: it is read again, where the system does not tell of it, too. */
+  reload(): void;
+  /** Who calls functions in the units of the build, but for some (by id), as their objects say. Reads an object once. */
+  callers(
+    names: readonly string[],
+    but: ReadonlySet<string>,
+    progress?: (done: number, total: number) => void,
+  ): Promise<CallersElsewhere>;
   /** `git:<commit>`, `folder:<path>`, `start:<time>`, or why there is none. */
   baseline(): Promise<string>;
 }

@@ -17,7 +17,8 @@ export interface Slot {
   priority: number;
   controller?: AbortController;
   base?: BaseObject;
-  basePending?: Promise<BaseObject | Failure>;
+  /** The original while it is built: of which commands, until what stops it. */
+  basePending?: { readonly unit: Unit; readonly signal: AbortSignal; readonly work: Promise<BaseObject | Failure> };
   mismatch?: Finding | undefined;
   /** Part of the batch whose progress is shown. */
   counted: boolean;
@@ -40,6 +41,7 @@ export class BuildQueue {
   private readonly queue = new Set<Slot>();
   private readonly options: QueueOptions;
   private background = 0;
+  private own = 0;
   private closed = false;
 
   constructor(options: QueueOptions) {
@@ -52,8 +54,18 @@ export class BuildQueue {
       const state: UnitState = { unit, phase: 'idle', generation: 0, stale: false, errors: [], dependencies: [] };
       slot = { unit, state, priority: 0, counted: false };
       this.slots.set(unit.id, slot);
-    }
+    } else this.follow(slot, unit);
     return slot;
+  }
+
+  /** The unit is built by this command from now on. @returns false where it was before */
+  follow(slot: Slot, unit: Unit): boolean {
+    if (slot.unit === unit || JSON.stringify(slot.unit.command) === JSON.stringify(unit.command)) return false;
+    delete slot.base;
+    delete slot.mismatch;
+    slot.unit = unit;
+    slot.state = { ...slot.state, unit };
+    return true;
   }
 
   set(slot: Slot, change: Partial<UnitState>): void {
@@ -86,8 +98,10 @@ export class BuildQueue {
   /** Forgets a unit that the build does not have any more. */
   drop(slot: Slot): void {
     slot.controller?.abort();
-    this.queue.delete(slot);
     this.slots.delete(slot.unit.id);
+    if (!this.queue.delete(slot) || !slot.counted) return;
+    slot.counted = false;
+    this.options.progress.finish();
   }
 
   cancel(): void {
@@ -110,9 +124,11 @@ export class BuildQueue {
       for (const slot of this.queue) if (!best || slot.priority > best.priority) best = slot;
       const slot = best!;
       const background = slot.priority < PRIORITY.own;
-      if (background && this.background >= this.options.jobs) return;
+      // What somebody has just saved has the machine for itself.
+      if (background && (this.own > 0 || this.background >= this.options.jobs)) return;
       this.queue.delete(slot);
       if (background) this.background++;
+      else this.own++;
       this.options.tasks.run(() => this.run(slot, background));
     }
   }
@@ -141,6 +157,7 @@ export class BuildQueue {
         this.options.progress.finish();
       }
       if (background) this.background--;
+      else this.own--;
       this.pump();
     }
   }

@@ -12,6 +12,8 @@ import type { Slot } from './queue.ts';
 
 /** Most files that git is asked about by name: they are arguments of one command. */
 const MAX_PATHS = 2000;
+/** How often an original is built anew because its sources changed in the meantime. */
+const ATTEMPTS = 5;
 
 /** What stays the same when livepatch.json changes. */
 export interface RoomOptions {
@@ -78,18 +80,27 @@ export class BuildRoom {
     try {
       const builder = await this.builder;
       const baseline = await this.baseline;
-      const base = slot.base;
-      if (base) {
-        // Only what the unit reads: the whole tree is asked about where an original object has to be built.
+      /** How the baseline differs from the disk. Only in what is read: the whole tree is asked about where an object has to be built. */
+      const ask = (base: BaseObject) => {
         const paths = new Set([...base.dependencies, ...reads].map(canonical));
-        if (paths.size <= MAX_PATHS) {
-          const differing = await baseline.differing([...paths]);
-          if (await builder.isCurrent(base, differing)) return { base, differing };
-        }
+        return baseline.differing(paths.size <= MAX_PATHS ? [...paths] : undefined);
+      };
+      const kept = slot.base;
+      if (kept) {
+        const differing = await ask(kept);
+        if (await builder.isCurrent(kept, differing, slot.unit.command)) return { base: kept, differing };
       }
-      const differing = await baseline.differing();
-      if (base && (await builder.isCurrent(base, differing))) return { base, differing };
-      return { base: await build(builder, differing), differing };
+      for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+        const before = await baseline.differing();
+        const base = await build(builder, before);
+        if (base.kind !== 'built') return { base, differing: before };
+        // Saved after the question and before the compiler read it: the file was then read as edited, through its link. An original that
+        // holds the edit would make the comparison say that nothing changed.
+        const differing = await ask(base);
+        if (await builder.isCurrent(base, differing, slot.unit.command)) return { base, differing };
+      }
+      const message = 'The sources changed again and again while the original was built. Save once more.';
+      return { base: { kind: 'failed', reason: 'other', message, log: '' }, differing: new Map() };
     } catch (error) {
       if (!(error instanceof BaselineError)) throw error;
       return { base: { kind: 'failed', reason: 'baseline', message: error.message, log: '' }, differing: new Map() };

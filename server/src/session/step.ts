@@ -3,8 +3,10 @@ import { compareBuilds, type ModelCache, sourceEdits, unitName } from '../compar
 import { markAccepted } from '../core/findings/accept.ts';
 import type { BaseObject, Built, Failure } from '../shell/builder.ts';
 import { canonical } from '../shell/commandIndex.ts';
+import { targetKinds } from '../shell/config.ts';
 import type { Dependents } from '../shell/dependents.ts';
 import type { Replacement } from '../shell/mirror.ts';
+import type { Unit } from '../shell/types.ts';
 import { unknownOriginals } from '../shell/unknownOriginals.ts';
 import type { BuildQueue, Slot } from './queue.ts';
 import type { BuildRoom, Original } from './room.ts';
@@ -35,6 +37,8 @@ export async function buildUnit(step: Step, slot: Slot, generation: number, sign
   const original = step.original(slot, slot.priority - 0.5);
   original.catch(() => {});
   const before = new Set(dependents.of(unit.id));
+  // While the compiler works: what can be said of the files that the original was built from.
+  const early = original.then((done) => blindSpots(step, unit, done)).catch(() => undefined);
   // The overlay shows every unsaved buffer: units that build at the same time share it.
   const shown = unsaved.size > 0 ? new Map(step.unsaved) : unsaved;
   const next = await builder.next(unit.command, shown, signal, slot.priority);
@@ -49,10 +53,24 @@ export async function buildUnit(step: Step, slot: Slot, generation: number, sign
   const edits = await sourceEdits([...next.dependencies, ...base.dependencies], known, unsaved);
   const name = unitName(room.config, unit.command.file, unit.command.arguments, unit.command.directory);
   const baseline = await room.baseline;
-  const blind = await unknownOriginals(unit.command, next.dependencies, known, baseline, room.config);
+  const { seen, findings: told } = (await early) ?? { seen: new Set<string>(), findings: [] };
+  const unseen = next.dependencies.filter((path) => !seen.has(path));
+  const read = new Set(next.dependencies);
+  const blind = [
+    ...told.filter(({ at }) => read.has(at?.file ?? '')),
+    ...(await unknownOriginals(unit.command, unseen, known, baseline, room.config)),
+  ];
   if (outdated()) return;
   const pair = { base, next, differing: known, unsaved, unit: name, baseline: baseline.description };
-  const compared = compareBuilds(step.analyser, step.models, pair, edits, generation, slot.mismatch);
+  const compared = compareBuilds(
+    step.analyser,
+    step.models,
+    pair,
+    edits,
+    generation,
+    slot.mismatch,
+    targetKinds(room.config),
+  );
   const result = { ...compared, findings: markAccepted([...blind, ...compared.findings], room.config.accepted ?? []) };
   const timings = { compile: next.milliseconds, analyse: performance.now() - started };
   forgetMessage(slot);
@@ -62,6 +80,13 @@ export async function buildUnit(step: Step, slot: Slot, generation: number, sign
     'trace',
     `${name}: compiled in ${timings.compile.toFixed(0)} ms, compared in ${timings.analyse.toFixed(0)} ms`,
   );
+}
+
+/** Files of the original object whose text in the running program is not known. */
+async function blindSpots({ room }: Step, unit: Unit, { base, differing }: Original) {
+  const paths = base.kind === 'built' ? base.dependencies : [];
+  const findings = await unknownOriginals(unit.command, paths, differing, await room.baseline, room.config);
+  return { seen: new Set(paths), findings };
 }
 
 /** The differences that are known, and those of files that the edit includes for the first time. */

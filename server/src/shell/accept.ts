@@ -3,7 +3,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Accepted, acceptedSymbol, evidenceHash } from '../core/findings/accept.ts';
 import type { Finding } from '../core/findings/types.ts';
-import { CONFIG_FILE } from './config.ts';
+import { CONFIG_FILE, loadConfig } from './config.ts';
 import { parseJson } from './jsonPlaces.ts';
 
 /** Entry for findings of one code and symbol, of all units that have it. */
@@ -43,13 +43,14 @@ export function withAccepted(text: string, accepted: readonly Accepted[]): strin
  */
 export async function writeAcceptance(
   root: string,
-  known: readonly Accepted[],
   about: { readonly code: string; readonly symbol: string },
   findings: readonly Finding[],
   reason: string | undefined,
 ): Promise<string> {
   const path = join(root, CONFIG_FILE);
   const text = existsSync(path) ? await readFile(path, 'utf8') : '';
+  // As the file is now: somebody else may have accepted another one meanwhile.
+  const known = (await loadConfig(root)).config.accepted ?? [];
   const others = known.filter(({ code, symbol }) => code !== about.code || symbol !== about.symbol);
   const entries = reason === undefined ? others : [...others, acceptedEntry(findings, reason)];
   const next = withAccepted(text, entries);

@@ -16,7 +16,7 @@ const LARGEST = 256 << 20;
 export class BuildIndex {
   readonly #folder: string;
   readonly #analyser: Analyser;
-  readonly #known = new Map<string, { readonly stamp: string; readonly reach: UnitReach | undefined }>();
+  readonly #known = new Map<string, { readonly stamp: string; readonly reach: UnitReach }>();
 
   constructor(cache: string, analyser: Analyser) {
     this.#folder = join(cache, 'reach');
@@ -34,7 +34,7 @@ export class BuildIndex {
     if (known?.stamp === stamp) return known.reach;
     const file = join(this.#folder, `${createHash('sha256').update(path).digest('hex').slice(0, 32)}.json`);
     const reach = (await this.#kept(file, stamp)) ?? (await this.#read(path, file, stamp));
-    this.#known.set(path, { stamp, reach });
+    if (reach) this.#known.set(path, { stamp, reach });
     return reach;
   }
 
@@ -51,7 +51,10 @@ export class BuildIndex {
   }
 
   async #read(path: string, file: string, stamp: string): Promise<UnitReach | undefined> {
-    const { object } = this.#analyser.load(new Uint8Array(await readFile(path)));
+    // A make that runs takes objects away, and root's may be closed to others.
+    const bytes = await readFile(path).catch(() => undefined);
+    if (!bytes) return undefined;
+    const { object } = this.#analyser.load(new Uint8Array(bytes));
     if (object?.elf.kind !== 'rel') return undefined;
     const reach = reachOf(object);
     try {

@@ -21,6 +21,8 @@ export type Built = Extract<BuildOutcome, { kind: 'built' }>;
 
 /** An original object, with what it was made from. */
 export interface BaseObject extends Built {
+  /** What it was made with besides its sources: command, response files, compiler, environment. */
+  readonly key: string;
   readonly sources: readonly StoredSource[];
 }
 
@@ -214,8 +216,14 @@ export class Builder {
     return 'content' in replacement ? sha256(replacement.content) : this.hashes.of(path);
   }
 
-  /** True where an object is still what the baseline's sources give (generated headers may have changed). */
-  async isCurrent(base: BaseObject, differing: ReadonlyMap<string, Replacement>): Promise<boolean> {
+  /** True where an object is still what the command makes of the baseline's sources (generated headers or the compiler may have changed). */
+  async isCurrent(
+    base: BaseObject,
+    differing: ReadonlyMap<string, Replacement>,
+    given: CompileCommand,
+  ): Promise<boolean> {
+    const command = await expanded(given);
+    if (base.key !== keyOf(command, await this.identify(command))) return false;
     const hashes = await Promise.all(base.sources.map(({ path }) => this.baselineHash(path, differing)));
     return base.sources.every(({ hash }, index) => hash === hashes[index]);
   }
@@ -230,22 +238,14 @@ export class Builder {
     const { store, log } = this.options;
     const command = await expanded(given);
     const compiler = await this.identify(command);
-    const environment = READING.map((name) => `${name}=${process.env[name] ?? ''}`);
-    const key = JSON.stringify([
-      compiler?.key,
-      compiler?.debugOptions,
-      command.arguments,
-      command.directory,
-      command.file,
-      command.after ?? [],
-      environment,
-    ]);
+    const key = keyOf(command, compiler);
     if (compiler) {
       const found = await store.find(key, (path) => this.baselineHash(path, differing));
       if (found) {
         log('trace', `original object of ${command.file}: from the cache`);
         return {
           kind: 'built',
+          key,
           object: found.object,
           sources: found.sources,
           dependencies: found.sources.map(({ path }) => path),
@@ -261,8 +261,9 @@ export class Builder {
       if (differing.get(canonical(command.file)) === 'absent') throw new BaselineError(newFile(command.file));
       for (let attempt = 1; ; attempt++) {
         const started = Date.now();
-        const base = await this.compileOriginal(command, differing, signal, priority);
-        if (base.kind !== 'built') return base;
+        const outcome = await this.compileOriginal(command, differing, signal, priority);
+        if (outcome.kind !== 'built') return outcome;
+        const base = { ...outcome, key };
         // A file that was edited while the compiler ran may have been read as edited, through its link.
         if (attempt < 4 && (await changedSince(base.dependencies, started))) {
           differing = await this.options.baseline.differing();
@@ -289,7 +290,7 @@ export class Builder {
     differing: ReadonlyMap<string, Replacement>,
     signal: AbortSignal | undefined,
     priority: number,
-  ): Promise<BaseObject | Failure> {
+  ): Promise<Omit<BaseObject, 'key'> | Failure> {
     const mirror = await this.mirror('base', command);
     await mirror.sync(differing);
     const outcome = await this.compile(command, { mirror, extra: ['-w'], priority }, signal);
@@ -376,6 +377,19 @@ export class Builder {
     await mirror.addTree(command.directory, true);
     return mirror;
   }
+}
+
+/** What an object is made with besides its sources: other compilers and options make other objects of the same ones. */
+function keyOf(command: CompileCommand, compiler: CompilerIdentity | undefined): string {
+  return JSON.stringify([
+    compiler?.key,
+    compiler?.debugOptions,
+    command.arguments,
+    command.directory,
+    command.file,
+    command.after ?? [],
+    READING.map((name) => `${name}=${process.env[name] ?? ''}`),
+  ]);
 }
 
 /** The command with its response files read: what they say is redirected like the rest, and is part of the cache key. */

@@ -28,6 +28,9 @@ export function isSource(path: string): boolean {
   return ['.c', '.S', '.s', '.i'].includes(extname(path));
 }
 
+/** What Kbuild writes in its folder when a build has come to its end, of Linux and of Xen. */
+const LINKED = ['.config', 'vmlinux', 'vmlinux.o', 'modules.order', 'xen-syms', 'prelink.o'] as const;
+
 /** The commands of a workspace: compile_commands.json, else Kbuild's .cmd files. Read again when they change. */
 export class CommandIndex {
   private readonly config: Config;
@@ -54,11 +57,13 @@ export class CommandIndex {
   /** Reads the commands where they changed since the last time. @returns true where they were read again */
   async refresh(): Promise<boolean> {
     const info = await stat(this.path, { bigint: true }).catch(() => undefined);
-    const stamp = info ? `${info.ino} ${info.size} ${info.mtimeNs}` : 'none';
+    const stamp = info ? `${info.ino} ${info.size} ${info.mtimeNs}` : `none ${await this.kbuildStamp()}`;
     if (stamp === this.stamp) return false;
-    this.stamp = stamp;
     const read = info ? await readCompileCommands(this.path) : await findKbuild(this.config.buildDir);
     this.problems = read.problems;
+    // A list that is being written, or a build that was cleaned: what is known holds until there is another list.
+    if (read.commands.length === 0 && this.list.length > 0) return false;
+    this.stamp = stamp;
     this.byFile = new Map();
     this.list = [];
     // Two entries for one object are one unit: a recorder that appends lists the newest command last.
@@ -72,6 +77,19 @@ export class CommandIndex {
       this.add({ id, command });
     }
     return true;
+  }
+
+  /** Changes when Kbuild has configured or linked: walking through its tree for every edit would take too long. */
+  private async kbuildStamp(): Promise<string> {
+    const stamps = await Promise.all(
+      LINKED.map((name) =>
+        stat(join(this.config.buildDir, name), { bigint: true }).then(
+          ({ mtimeNs }) => `${mtimeNs}`,
+          () => '-',
+        ),
+      ),
+    );
+    return stamps.join(' ');
   }
 
   private add(unit: Unit): void {
@@ -108,8 +126,17 @@ export class CommandIndex {
     return this.unitsOf(file);
   }
 
+  /** What to say of a header where no unit is known that could include it. */
+  noUnits(file: string): string {
+    return `Nothing is compared for ${basename(file)}: no command of the build is known (there is no ${this.path}, and no .cmd file of Kbuild). Record the build: \`livepatch record -- make\`, or set \`buildDir\` in livepatch.json.`;
+  }
+
   /** What to say of a file without a command. */
   noCommand(file: string): string {
+    if (/\.lds(\.S)?$/.test(file))
+      return `${basename(file)} is a script of the linker: it lays out the program as a whole, and no part of that gets into a patch. What it changes takes effect with a restart.`;
+    if (this.list[0]?.command.origin.endsWith('.cmd'))
+      return `No command that builds ${basename(file)} is known (Kbuild left ${this.list.length} others below ${this.config.buildDir}), and none is guessed. A new source has to be built once: let make build its object.`;
     const read =
       this.list.length > 0
         ? `${this.path} has ${this.list.length} other commands`

@@ -280,7 +280,8 @@ export function prepareCommand(command: CompileCommand, to: Redirect): PreparedC
     vector.push('-fno-canonical-system-headers');
   }
   if (to.scanOnly) {
-    return { arguments: [...vector.filter((arg) => arg !== '-c'), '-MM', '-MF', to.depfile, '-w'], directory };
+    // A header that is not there yet is one that the build generates: what else is included shows all the same.
+    return { arguments: [...vector.filter((arg) => arg !== '-c'), '-MM', '-MG', '-MF', to.depfile, '-w'], directory };
   }
   if (links) vector.push('-c');
   if (out.some((arg) => /^-gz(=|$)/.test(arg) || /compress-debug-sections/.test(arg))) vector.push('-gz=none');

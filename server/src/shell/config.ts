@@ -3,6 +3,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Accepted } from '../core/findings/accept.ts';
 import { type JsonNode, lineAndColumn, parseJson } from './jsonPlaces.ts';
 import type { Config, TargetConfig } from './types.ts';
+import { defaultXenTarget, findXenTree } from './xenTree.ts';
 
 /** Name of the configuration file in the workspace folder. */
 export const CONFIG_FILE = 'livepatch.json';
@@ -17,6 +18,11 @@ export interface ConfigOverrides {
   readonly cwd?: string;
 }
 
+/** The kinds of target that a patch of this workspace is made for, each once; processes where livepatch.json names none. */
+export function targetKinds({ targets }: Pick<Config, 'targets'>): readonly TargetConfig['kind'][] {
+  return targets.length === 0 ? ['process'] : [...new Set(targets.map(({ kind }) => kind))];
+}
+
 const DEFAULT_TIMEOUT = 120;
 const DEFAULT_CACHE_MIB = 1024;
 
@@ -27,8 +33,8 @@ function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** The folder of compile_commands.json: the root, build/, any other folder right below (in order of name); else the root. */
-function findBuildDir(root: string): string {
+/** The folder of compile_commands.json: the root, build/, any other folder right below (in order of name); else where make runs for Xen; else the root. */
+function findBuildDir(root: string, xen: string | undefined): string {
   const below = (() => {
     try {
       return readdirSync(root, { withFileTypes: true })
@@ -42,7 +48,7 @@ function findBuildDir(root: string): string {
   for (const folder of ['.', 'build', ...below]) {
     if (existsSync(join(root, folder, 'compile_commands.json'))) return resolve(root, folder);
   }
-  return root;
+  return xen ?? root;
 }
 
 /** True where the folder lies in a git work tree; decided without running git. */
@@ -189,6 +195,7 @@ export async function loadConfig(
   }
   const get = (key: string) => members.get(key);
 
+  const xen = findXenTree(root);
   const from = overrides.cwd ?? root;
   const buildNode = get('buildDir');
   const configured = buildNode && stringAt(buildNode, '`buildDir`', report);
@@ -197,7 +204,8 @@ export async function loadConfig(
       ? resolve(from, overrides.buildDir)
       : configured !== undefined
         ? resolve(root, configured)
-        : findBuildDir(root);
+        : findBuildDir(root, xen?.buildDir);
+  if (xen && xen.buildDir === buildDir) problems.push(...xen.problems);
   if (!isFolder(buildDir)) {
     if (overrides.buildDir === undefined && buildNode) report(buildNode, `\`buildDir\`: ${buildDir} is not a folder`);
     else problems.push(`the build folder ${buildDir} is not a folder`);
@@ -225,6 +233,8 @@ export async function loadConfig(
       report(item, `two targets are named \`${target.name}\`; the second is left out`);
     } else if (target) targets.push(target);
   }
+  // A Xen tree is patched as Xen, also where nobody has written that down.
+  if (!targetNode && xen) targets.push(defaultXenTarget(xen));
   const acceptedNode = get('accepted');
   if (acceptedNode && !acceptedNode.items) report(acceptedNode, '`accepted` must be a list');
   const timeoutNode = get('compileTimeout');

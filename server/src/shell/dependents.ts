@@ -47,12 +47,12 @@ export class Dependents {
    * Finds out what units are built from: the dependency file of the last real build where there is one, else the
    * preprocessor. Two at once.
    * @param scan lists what a command includes; undefined where that fails
-   * @param each called after each unit
+   * @param each called after each unit; `isKnown` is false where nothing could be found out
    */
   async survey(
     units: readonly Unit[],
     scan: (command: CompileCommand) => Promise<string[] | undefined>,
-    each: (unit: Unit, done: number) => void,
+    each: (unit: Unit, done: number, isKnown: boolean) => void,
     signal: AbortSignal,
   ): Promise<void> {
     const waiting = [...units];
@@ -61,9 +61,10 @@ export class Dependents {
       for (let unit = waiting.shift(); unit && !signal.aborted; unit = waiting.shift()) {
         const paths = (await knownDependencies(unit.command)) ?? (await scan(unit.command));
         if (signal.aborted) return;
-        this.tried.add(unit.id);
+        // One that cannot be read now may be when the build has run.
+        if (paths) this.tried.add(unit.id);
         if (paths && !this.files.has(unit.id)) this.learn(unit.id, paths);
-        each(unit, ++done);
+        each(unit, ++done, paths !== undefined);
       }
     };
     await Promise.all([worker(), worker()]);

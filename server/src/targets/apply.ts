@@ -40,6 +40,7 @@ export async function applyPayload(
   const payload = readPayload(bytes);
   if (typeof payload === 'string') throw new Refusal('payload-invalid', payload);
   const { manifest } = payload;
+  await visit.claim();
   const modules = await visit.modules();
   checkMachine(visit, modules);
   const module = matchModules(payload, modules);
@@ -70,52 +71,54 @@ export async function applyPayload(
   );
   const link = (base: number): LinkedArea => linkArea(payload, layout, base, (name) => resolved.get(name));
   const base = reusable?.address ?? (await mapArea(visit, payload, module, resolved, layout, link));
-  const area = link(base);
-  const problem = area.problems[0];
-  if (problem) throw new Refusal(problem.reason, problem.message);
+  // Reverted memory stays so for the case that nothing comes of it: pointers into it may be held, and the next try takes it again.
+  const initial = reusable ? STATE.reverted : STATE.mapped;
+  try {
+    const area = link(base);
+    const problem = area.problems[0];
+    if (problem) throw new Refusal(problem.reason, problem.message);
 
-  const order = 1 + Math.max(-1, ...patches.map((one) => one.record.order));
-  const functions = manifest.replaces.map((one, index) => recordFunction(payload, area, one, module, olds[index]!));
-  const code = layout.parts.find((part) => part.name === 'code')!;
-  const record: PatchRecord = {
-    id: manifest.id,
-    description: manifest.description,
-    appliedAt: new Date().toISOString(),
-    order,
-    module: module.buildId!,
-    functions,
-    code: [hex(base + code.offset), code.size],
-  };
-  const header = encodeHeader(layout.size, room, digest, STATE.mapped, record);
-  if (!header)
-    throw new Refusal('payload-invalid', 'The names of the patched functions are too long to be remembered.');
-  await visit.helper.write(base + room, area.bytes.subarray(room));
-  await visit.helper.write(base, header);
+    const order = 1 + Math.max(-1, ...patches.map((one) => one.record.order));
+    const functions = manifest.replaces.map((one, index) => recordFunction(payload, area, one, module, olds[index]!));
+    const code = layout.parts.find((part) => part.name === 'code')!;
+    const record: PatchRecord = {
+      id: manifest.id,
+      description: manifest.description,
+      appliedAt: new Date().toISOString(),
+      order,
+      module: module.buildId!,
+      functions,
+      code: [hex(base + code.offset), code.size],
+    };
+    const header = encodeHeader(layout.size, room, digest, initial, record);
+    if (!header)
+      throw new Refusal('payload-invalid', 'The names of the patched functions are too long to be remembered.');
+    await visit.helper.write(base + room, area.bytes.subarray(room));
+    await visit.helper.write(base, header);
 
-  const ranges = rangesOf(manifest.replaces, module, applied, functions);
-  const pokes = functions.map((one) => ({
-    address: Number(one.jumpAddress),
-    before: fromHex(one.previous)!,
-    after: fromHex(one.jump)!,
-  }));
-  const answer = await runSwitch(
-    visit,
-    ranges,
-    pokes,
-    base,
-    [STATE.mapped, STATE.applying, STATE.applied],
-    options,
-    signal,
-  );
-  if (!answer.ok) throw refusalOf(answer, ranges, modules, manifest.id);
-  return {
-    kind: 'applied',
-    id: manifest.id,
-    functions: functions.length,
-    stopMicroseconds: Math.round(answer.stopNs / 1000),
-    longestStopMicroseconds: Math.round(answer.longestNs / 1000),
-    attempts: answer.tries,
-  };
+    const ranges = rangesOf(manifest.replaces, module, applied, functions);
+    const pokes = functions.map((one) => ({
+      address: Number(one.jumpAddress),
+      before: fromHex(one.previous)!,
+      after: fromHex(one.jump)!,
+    }));
+    const states = [initial, STATE.applying, STATE.applied] as const;
+    const answer = await runSwitch(visit, ranges, pokes, base, states, options, signal);
+    if (!answer.ok) throw refusalOf(answer, ranges, modules, manifest.id);
+    return {
+      kind: 'applied',
+      id: manifest.id,
+      functions: functions.length,
+      stopMicroseconds: Math.round(answer.stopNs / 1000),
+      longestStopMicroseconds: Math.round(answer.longestNs / 1000),
+      attempts: answer.tries,
+    };
+  } catch (error) {
+    // No jump was written, so that no thread has been there. After a failed write that is not certain: it stays.
+    if (!reusable && error instanceof Refusal && error.reason !== 'write' && error.reason !== 'dead')
+      await visit.helper.unmap(base, layout.size).catch(() => {});
+    throw error;
+  }
 }
 
 function checkMachine(visit: Visit, modules: readonly LoadedModule[]): void {
@@ -235,7 +238,8 @@ function recordFunction(
   for (const symbol of payload.elf.symbols) {
     if (typeof symbol.place !== 'number' || symbol.name === '') continue;
     const isEntry = symbol.name === one.replacement;
-    if (!isEntry && !isColdPartOf(symbol.name, one.name)) continue;
+    // Cold parts of one name in several units carry a number: which of them belongs to whom is not told, so that all are watched.
+    if (!isEntry && !isColdPartOf(symbol.name.replace(/@\d+$/, ''), one.name)) continue;
     const address = area.addressOf(symbol.index);
     if (address === undefined) continue;
     if (isEntry) target = address;
@@ -290,12 +294,15 @@ function rangesOf(
   return tidy(ranges);
 }
 
-/** Sorted and without overlaps, as the helper wants them. */
+/**
+ * Sorted, each address in one of them only, as the helper wants them. A range that directly follows another one keeps its first
+ * address: both ends are open, so that it begins one below the end of the other.
+ */
 export function tidy(ranges: readonly WatchedRange[]): WatchedRange[] {
   const result: WatchedRange[] = [];
   for (const range of [...ranges].sort((a, b) => a.low - b.low)) {
-    const low = Math.max(range.low, result.at(-1)?.high ?? 0);
-    if (range.high > low) result.push({ ...range, low });
+    const low = Math.max(range.low, (result.at(-1)?.high ?? 0) - 1);
+    if (range.high > low + 1) result.push({ ...range, low });
   }
   return result;
 }

@@ -170,6 +170,19 @@ export class Helper {
     if (bad) throw new HelperError(bad.reason ?? 'protocol', bad.errno ?? 0);
   }
 
+  /** Makes this helper the one that changes the process; false where another one is. */
+  async claim(): Promise<boolean> {
+    const answer = await this.#send('claim');
+    if (!answer.ok && answer.reason !== 'occupied')
+      throw new HelperError(answer.reason ?? 'protocol', answer.errno ?? 0);
+    return answer.ok;
+  }
+
+  /** Lets others change the process. A helper that is dead has done so. */
+  async release(): Promise<void> {
+    await this.#send('release');
+  }
+
   async read(address: number, size: number): Promise<Uint8Array> {
     const answer = await this.#ask(`read ${hex(address)} ${size}`);
     return fromHex(String(answer.data)) ?? new Uint8Array(0);

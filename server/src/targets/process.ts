@@ -30,7 +30,7 @@ export function createProcessTarget(options: ProcessTargetOptions): Target & { r
     try {
       return await work(visited);
     } finally {
-      visited.close();
+      await visited.close();
     }
   };
   const event = async (work: (visit: Visit) => Promise<TargetEvent>): Promise<TargetEvent> => {

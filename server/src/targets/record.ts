@@ -97,11 +97,12 @@ const PAGE = 4096;
 export async function findPatches(helper: Helper, mappings: readonly Mapping[]): Promise<FoundPatch[]> {
   const found: FoundPatch[] = [];
   for (const mapping of mappings) {
-    if (mapping.file !== '' || !mapping.permissions.startsWith('r--p') || mapping.end - mapping.start > SCAN_MAX)
-      continue;
+    if (mapping.file !== '' || !mapping.permissions.startsWith('r--p')) continue;
     if (mapping.name !== '' && !mapping.name.startsWith('[anon')) continue;
-    // Neighbours of one protection are shown as one mapping: each page may begin an area.
-    for (let page = mapping.start; page < mapping.end; page += PAGE) {
+    // Neighbours of one protection are shown as one mapping: each page may begin an area. A large mapping is that of a program, or
+    // the header of a patch of very many functions, which begins it.
+    const end = Math.min(mapping.end, mapping.start + SCAN_MAX);
+    for (let page = mapping.start; page < end; page += PAGE) {
       const one = await readPatch(helper, page, mapping.end);
       if (one) found.push(one);
     }

@@ -15,6 +15,7 @@ export async function revertPatch(
   options: SwitchOptions | undefined,
   signal: AbortSignal | undefined,
 ): Promise<TargetEvent> {
+  await visit.claim();
   const modules = await visit.modules();
   let patches = await visit.patches();
   if (await visit.repair(patches)) patches = await visit.patches();
@@ -29,19 +30,23 @@ export async function revertPatch(
       `Patch ${id} is below ${above.join(', ')}: revert ${above.length === 1 ? 'that' : 'those'} first.`,
     );
   }
+  // Functions that run their old code already: another tool was at work at the same time, or was killed.
+  const isOld = (index: number): boolean => toHex(top.bytes[index]!) === top.record.functions[index]!.previous;
   for (const [index, one] of top.record.functions.entries())
-    if (toHex(top.bytes[index]!) !== one.jump)
+    if (!isOld(index) && toHex(top.bytes[index]!) !== one.jump)
       throw new Refusal(
         'old-code-differs',
         `The jump of ${one.name} was overwritten by somebody else; it cannot be taken back safely.`,
       );
   const [code, size] = top.record.code;
   const ranges = tidy([{ low: Number(code) - 1, high: Number(code) + size, name: `the new code of ${top.record.id}` }]);
-  const pokes = top.record.functions.map((one) => ({
-    address: Number(one.jumpAddress),
-    before: fromHex(one.jump)!,
-    after: fromHex(one.previous)!,
-  }));
+  const pokes = top.record.functions
+    .filter((_, index) => !isOld(index))
+    .map((one) => ({
+      address: Number(one.jumpAddress),
+      before: fromHex(one.jump)!,
+      after: fromHex(one.previous)!,
+    }));
   const answer = await runSwitch(
     visit,
     ranges,

@@ -65,8 +65,13 @@ export type TargetEvent =
       /** What to say instead of a sentence about the stop (which is 0 then); for targets other than processes. */
       readonly message?: string;
     }
-  | { readonly kind: 'refused'; readonly reason: string; readonly message: string }
-  | { readonly kind: 'failed'; readonly reason: string; readonly message: string };
+  | {
+      readonly kind: 'refused' | 'failed';
+      readonly reason: string;
+      readonly message: string;
+      /** What the target itself said of it. */
+      readonly lines?: readonly string[];
+    };
 
 /** Something that patches can be applied to. */
 export interface Target {

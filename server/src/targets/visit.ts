@@ -31,6 +31,7 @@ export class Visit {
   mappings: Mapping[];
   #modules: Promise<LoadedModule[]> | undefined;
   #prepared: Promise<void> | undefined;
+  #claimed = false;
 
   private constructor(pid: number, helper: Helper) {
     this.pid = pid;
@@ -49,8 +50,26 @@ export class Visit {
     }
   }
 
-  close(): void {
+  /** Ends the visit; the next one may claim the process at once. */
+  async close(): Promise<void> {
+    if (this.#claimed) await this.helper.release();
     this.helper.close();
+  }
+
+  /**
+   * Has the process for itself until the visit ends; to be called before anything is looked at that is to be changed. What
+   * is half done in it was then left behind by a tool that died, and is not the work of one that is at it.
+   * @throws Refusal where another tool has it
+   */
+  async claim(): Promise<void> {
+    this.#claimed = await this.helper.claim();
+    if (!this.#claimed)
+      throw new Refusal(
+        'occupied',
+        `Another livepatch is at work in process ${this.pid}: wait until it is done, and try again.`,
+      );
+    // It may have been at work when the visit began.
+    this.mappings = mapsOf(this.pid);
   }
 
   /** ELF files in memory, the executable first. */
@@ -110,7 +129,7 @@ export class Visit {
   }
 
   /**
-   * Brings back the old code of patches that a killed tool left half done. Needs no look at the stacks: an instruction
+   * Brings back the old code of patches that a killed tool left half done; only for who has claimed the process. Needs no look at the stacks: an instruction
    * pointer is at a jump or behind it, never inside.
    */
   async repair(patches: readonly PatchInProcess[]): Promise<boolean> {

@@ -154,7 +154,10 @@ const errors: Readonly<Record<number, (action: XenAction, id: string) => XenRefu
   2: (action, id) =>
     action === 'upload'
       ? { reason: 'unknown-symbol', message: `${id} needs a symbol that the hypervisor has not; its console names it.` }
-      : { reason: 'not-uploaded', message: `The hypervisor has no patch ${id}. Upload it first.` },
+      : {
+          reason: 'not-uploaded',
+          message: `The hypervisor has no patch ${id}. ${action === 'apply' || action === 'replace' ? 'Upload it first.' : 'Look at the list of what it has.'}`,
+        },
   11: (_, id) => ({ reason: 'busy', message: `Another operation on ${id} is under way. Try again.` }),
   12: (_, id) => ({ reason: 'no-memory', message: `The hypervisor has no room for ${id}.` }),
   13: () => ({
@@ -196,6 +199,8 @@ export function explainRefusal(
   output: string,
   console: string,
 ): XenRefusal & { readonly lines: readonly string[] } {
+  // A name of its own: a patch may be called like a part of a function, and metadata (`  functions=...`) tell no reason.
+  const ofPatch = new RegExp(`(?<![\\w.-])${id.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?![\\w-])(?!\\.\\w)`);
   const lines = console
     .split('\n')
     .map((line) =>
@@ -207,7 +212,8 @@ export function explainRefusal(
     .filter(
       (line) =>
         line.startsWith('livepatch: ') &&
-        (line.includes(id) || /build-id|Top is/.test(line)) &&
+        (ofPatch.test(line) || /build-id|Top is/.test(line)) &&
+        !/^livepatch: {2,}\w+=/.test(line) &&
         !/Verifying enabled|Applying \d|finished \S+ with rc=0|Reverting|Calling /.test(line),
     );
   const told = lines.length > 0 ? ` The hypervisor says: ${lines.at(-1)}` : '';
@@ -234,6 +240,17 @@ export function explainRefusal(
     return {
       reason: 'quiesce-timeout',
       message: `The hypervisor did not finish in time with ${id}. Look at the list, and try again.`,
+      lines,
+    };
+  if (
+    /\bsudo: (?:(?:command )?not found|a (?:password|terminal) is required)|not in the sudoers file|not allowed to (?:run sudo|execute)/.test(
+      output,
+    )
+  )
+    return {
+      reason: 'no-permission',
+      message:
+        'The user there is not root, and may not become it without a password: log in as root ("ssh": "root@host"), or let sudo run xen-livepatch without one.',
       lines,
     };
   if (/failed to get the handler|Could not obtain handle/i.test(output))

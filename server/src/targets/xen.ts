@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readElf } from '../core/elf/index.ts';
 import { readXenManifest } from '../core/payload/xen.ts';
+import { MAX_PAYLOAD } from '../core/payload/xen-format.ts';
 import { readFuncs } from '../core/payload/xen-symbols.ts';
-import type { RunResult } from './transport/local.ts';
+import { lastLines, type RunResult } from './transport/local.ts';
 import type { SshTransport } from './transport/ssh.ts';
 import type { AppliedPatch, Target, TargetEvent, TargetStatus } from './types.ts';
+import { type Answer, whyNoAnswer, withoutLogins } from './xen-answer.ts';
 import { explainRefusal, type XenAction } from './xen-reasons.ts';
+import { completed, newWords, readBuildId, readList, readSteps, script } from './xen-script.ts';
 
 /** States of a payload in the hypervisor, and what may be done in each (common/livepatch.c). */
 export const legalActions: Readonly<Record<'checked' | 'applied', readonly XenAction[]>> = {
@@ -29,6 +32,8 @@ export type XenResult =
       readonly kind: 'done';
       readonly id: string;
       readonly output: string;
+      /** How often it was tried: the processors have to be brought to rest within 30 ms. */
+      readonly attempts?: number;
       /** Payloads afterwards, as the hypervisor lists them. */
       readonly list: readonly XenPatch[];
       /** Output of the user's own command, before and after. */
@@ -42,10 +47,17 @@ export type XenResult =
       readonly list: readonly XenPatch[];
     };
 
+/** What a hypervisor says of itself. */
+export interface XenList {
+  readonly patches: readonly XenPatch[];
+  /** Its build id, hexadecimal, where domain 0 may know it. */
+  readonly buildId?: string;
+}
+
 /** A hypervisor reached over ssh, as domain 0's root. */
 export interface XenTarget extends Target {
   readonly kind: 'xen';
-  list(signal?: AbortSignal): Promise<{ patches: readonly XenPatch[] } | { reason: string; message: string }>;
+  list(signal?: AbortSignal): Promise<XenList | { reason: string; message: string }>;
   /** Uploads only: the payload is checked, and not applied. `id`: its name, for a payload that another tool wrote. */
   upload(payload: Uint8Array, signal?: AbortSignal, id?: string): Promise<XenResult>;
   /** Uploads and applies; what cannot be applied is unloaded again. */
@@ -61,6 +73,8 @@ export interface XenConnection {
   readonly ssh: SshTransport;
   /** Its serial console, where this machine has it; else `xl dmesg` is asked. */
   readonly console?: (offset: number) => Promise<{ text: string; size: number }>;
+  /** Why it is not there any more, as a part of a sentence, where this machine can tell; asked when the connection broke. */
+  readonly gone?: () => Promise<string | undefined>;
 }
 
 /** How to reach a hypervisor. */
@@ -70,102 +84,32 @@ export interface XenTargetOptions {
   readonly connect: () => Promise<XenConnection> | XenConnection;
   /** Shell command that shows whether the patch took, run there before and after. */
   readonly verify?: string;
+  /**
+   * What is listed in the order of the stack, the lowest first, what is not applied last. Absent: in the order in which the hypervisor lists, which
+   * is that of the uploads.
+   */
+  readonly order?: (listed: XenList) => Promise<readonly XenPatch[]>;
   /** Seconds for one action. 60 where absent. */
   readonly seconds?: number;
 }
 
-/**
- * Runs there, `sh -c`: $1 the action (list, upload, load, replace-with, apply, revert, unload, replace), $2 the payload's name, $3 the verify
- * command. A payload comes through standard input. Prints each step between marks, with its exit status.
- */
-const script = `
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-root=
-[ "$(id -u)" = 0 ] || root="sudo -n"
-tool=$(command -v xen-livepatch)
-[ -n "$tool" ] || for tool in /usr/lib/xen-*/bin/xen-livepatch /usr/libexec/xen/bin/xen-livepatch; do [ -x "$tool" ] && break; done
-[ -x "$tool" ] || { echo "@@no-tool"; exit 0; }
-step() { echo "@@begin $1"; shift; "$@" 2>&1; echo; echo "@@end $?"; }
-lp() { step "$1" $root "$tool" "$@"; }
-verify() { [ -z "$verify" ] || step "$1" sh -c "$verify"; }
-list() { lp list; }
-action=$1 name=$2 verify=$3
-case $action in
-list) list ;;
-upload|load|replace-with)
-  file=$(mktemp) || exit 1
-  trap 'rm -f "$file"' EXIT
-  cat > "$file"
-  verify verify-before
-  result=$(lp upload "$name" "$file"); echo "$result"
-  case $result in *completed*)
-    if [ "$action" != upload ]; then
-      next=apply; [ "$action" = replace-with ] && next=replace
-      result=$(lp $next "$name"); echo "$result"
-      case $result in *completed*|*"No action needed"*) ;; *) lp unload "$name" ;; esac
-    fi ;;
-  esac
-  list
-  verify verify-after ;;
-*)
-  verify verify-before
-  result=$(lp "$action" "$name"); echo "$result"
-  list
-  verify verify-after ;;
-esac
-[ "$4" = no-dmesg ] || step console $root xl dmesg
-`;
+/** Tries of an action while the hypervisor is busy, and the pause before the second one, doubled each time (ms). */
+const TRIES = 6;
+const PAUSE = 50;
 
-/** What a step of the script printed. */
-interface Step {
-  readonly name: string;
-  readonly status: number;
-  readonly output: string;
-}
-
-/** Steps between the script's marks; unfinished ones have status -1. */
-export function readSteps(text: string): Step[] {
-  const steps: Step[] = [];
-  for (const part of text.split(/^@@begin /m).slice(1)) {
-    const name = part.slice(0, part.indexOf('\n'));
-    const end = /\n@@end (\d+)\s*$/m.exec(part);
-    steps.push({
-      name,
-      status: end ? Number(end[1]) : -1,
-      output: part.slice(name.length + 1, end?.index ?? part.length).trimEnd(),
-    });
-  }
-  return steps;
-}
-
-/** Reads what `xen-livepatch list` prints: ` ID | status | metadata` below two lines of heading. */
-export function readList(text: string): XenPatch[] {
-  const found: XenPatch[] = [];
-  for (const line of text.split('\n')) {
-    const match = /^(\S+)\s*\| (CHECKED|APPLIED)(?: \((\d+),[^|]*\))?\s*\|\s?(.*)$/.exec(line);
-    if (!match) continue;
-    const pairs = match[4]!.split(';').filter((pair) => pair.includes('='));
-    found.push({
-      id: match[1]!,
-      state: match[2] === 'APPLIED' ? 'applied' : 'checked',
-      error: Number(match[3] ?? 0),
-      metadata: new Map(pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)])),
-    });
-  }
-  return found;
-}
-
-/** Did the tool say that it was done? Its exit status alone does not tell: without a hypervisor it ends with 0. */
-const completed = (step: Step | undefined): boolean =>
-  step !== undefined && step.status === 0 && /completed|No action needed/.test(step.output);
-
-/** What the script printed, and what the console said meanwhile. */
-interface Answer {
-  readonly run: RunResult;
-  readonly steps: readonly Step[];
-  readonly console: string;
-  /** For messages: the host. */
-  readonly where: string;
+/** Name of a payload that livepatch wrote, and how many functions it replaces; or why the file is none, as a sentence. */
+export function payloadName(payload: Uint8Array): { id: string; functions: number } | { message: string } {
+  const { elf, problems } = readElf(payload);
+  if (!elf)
+    return { message: `The file is no payload: ${(problems[0]?.message ?? 'not an ELF file').replace(/\.$/, '')}.` };
+  const manifest = readXenManifest(elf);
+  if (!manifest)
+    return {
+      message: problems[0]
+        ? `The file is damaged: ${problems[0].message.replace(/\.$/, '')}. It was cut off, or is no payload: copy it again, or build it again.`
+        : 'The file is no payload for Xen that livepatch wrote: it has no readable manifest.',
+    };
+  return { id: manifest.id, functions: readFuncs(elf).length };
 }
 
 /** A target that is a hypervisor. */
@@ -184,54 +128,31 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
       connection = await options.connect();
     } catch (error) {
       const run: RunResult = { status: 255, stdout: '', stderr: (error as Error).message };
-      return { run, steps: [], console: '', where: name };
+      return { run, steps: [], console: '', tail: '', where: name };
     }
     const { ssh, console: serial } = connection;
     const before = (await serial?.(Number.MAX_SAFE_INTEGER))?.size ?? 0;
-    const run = await ssh.script(script, [action, id, options.verify ?? '', serial ? 'no-dmesg' : ''], {
+    const size = String(payload?.length ?? 0);
+    const run = await ssh.script(script, [action, id, options.verify ?? '', serial ? 'no-dmesg' : '', size], {
       seconds,
       signal,
       ...(payload ? { input: payload } : {}),
     });
     const steps = readSteps(run.stdout);
-    let console = steps.find((step) => step.name === 'console' && step.status === 0)?.output ?? '';
+    const said = (name: string): string => steps.find((step) => step.name === name && step.status === 0)?.output ?? '';
+    let console = newWords(said('console-before'), said('console'));
     if (serial) {
       // The last words may still be on their way over the serial line.
-      if (steps.some((step) => step.status > 0 && step.name !== 'console')) await sleep(150);
+      if (run.status !== 0 || steps.some((step) => step.status > 0 && !step.name.startsWith('console')))
+        await sleep(150);
       console = (await serial(before)).text;
     }
-    return { run, steps, console, where: ssh.destination };
+    const tail = run.status !== 0 && serial ? lastLines(withoutLogins((await serial(0)).text), 12) : '';
+    const gone = run.status === 255 ? await connection.gone?.() : undefined;
+    return { run, steps, console, tail, gone, where: ssh.destination };
   };
 
-  /** Why nothing was even tried, where that is so. */
-  const unreachable = ({ run, where }: Answer): { reason: string; message: string } | undefined => {
-    if (run.ended === 'cancelled')
-      return { reason: 'cancelled', message: `Cancelled. The list of ${name} tells what was done.` };
-    if (run.ended === 'timeout')
-      return {
-        reason: 'timeout',
-        message: `${name} gave no answer in ${seconds} s. What was under way may still happen there: look at the list.`,
-      };
-    if (run.status === 255)
-      return {
-        reason: 'unreachable',
-        message: `${where} does not answer: ${run.stderr.trim().split('\n').at(-1) || 'ssh gave no reason'}`,
-      };
-    if (run.status === 127)
-      return { reason: 'no-ssh', message: 'There is no ssh program here: sudo apt-get install openssh-client' };
-    if (run.stdout.includes('@@no-tool'))
-      return {
-        reason: 'no-tool',
-        message: `${where} has no xen-livepatch: install Xen's tools there (Debian: xen-utils), of the hypervisor's version.`,
-      };
-    if (run.stdout.trim() === '')
-      return {
-        reason: 'failed',
-        message: `${where}: ${run.stderr.trim().split('\n').at(-1) || 'no answer'}`,
-      };
-    return undefined;
-  };
-
+  /** Tries again while the processors could not be brought to rest in time, with longer and longer pauses. */
   const perform = async (
     action: string,
     id: string,
@@ -239,8 +160,30 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
     payload?: Uint8Array,
     signal?: AbortSignal,
   ): Promise<XenResult> => {
+    for (let attempt = 1; ; attempt++) {
+      const result = await once(action, id, wanted, payload, signal);
+      if (result.kind === 'done') return { ...result, attempts: attempt };
+      const passing = result.kind === 'refused' && (result.reason === 'quiesce-timeout' || result.reason === 'busy');
+      if (!passing || signal?.aborted) return result;
+      if (attempt >= TRIES) return { ...result, message: `${result.message} Tried ${attempt} times.` };
+      await sleep(PAUSE * 2 ** attempt, undefined, signal ? { signal } : {}).catch(() => {});
+    }
+  };
+
+  const once = async (
+    action: string,
+    id: string,
+    wanted: readonly XenAction[],
+    payload?: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<XenResult> => {
+    // The hypervisor says only that the argument is invalid.
+    if (payload && payload.length > MAX_PAYLOAD) {
+      const message = `Nothing was sent: ${id} has ${payload.length} bytes, and Xen takes at most ${MAX_PAYLOAD} (2 MiB).`;
+      return { kind: 'refused', reason: 'too-large', message, lines: [], list: [] };
+    }
     const answer = await call(action, id, payload, signal);
-    const none = unreachable(answer);
+    const none = whyNoAnswer(answer, name, seconds);
     if (none) return { kind: 'failed', ...none, lines: [], list: [] };
     const { steps } = answer;
     const list = readList(steps.find((step) => step.name === 'list')?.output ?? '');
@@ -248,7 +191,9 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
       const step = steps.find((candidate) => candidate.name === one);
       if (completed(step)) continue;
       const refusal = explainRefusal(one, id, `${step?.output ?? ''}\n${answer.run.stderr}`, answer.console);
-      return { kind: 'refused', ...refusal, list };
+      const runs = list.some((patch) => patch.id === id && patch.state === 'applied');
+      const message = refusal.reason === 'already-uploaded' && runs ? runsAlready(id) : refusal.message;
+      return { kind: 'refused', ...refusal, message, list };
     }
     const last = wanted.at(-1)!;
     const now = list.find((patch) => patch.id === id)?.state;
@@ -272,45 +217,49 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
     };
   };
 
-  const nameOf = (payload: Uint8Array): { id: string; functions: number } | { message: string } => {
-    const { elf, problems } = readElf(payload);
-    if (!elf) return { message: `The file is no payload: ${problems[0]?.message ?? 'not an ELF file'}.` };
-    const manifest = readXenManifest(elf);
-    if (!manifest)
-      return { message: 'The file is no payload for Xen that livepatch wrote: it has no readable manifest.' };
-    return { id: manifest.id, functions: readFuncs(elf).length };
-  };
-
   const send = async (
     action: 'upload' | 'load' | 'replace-with',
     payload: Uint8Array,
     wanted: readonly XenAction[],
     signal?: AbortSignal,
   ): Promise<XenResult> => {
-    const known = nameOf(payload);
+    const known = payloadName(payload);
     if ('message' in known)
       return { kind: 'refused', reason: 'damaged-file', message: known.message, lines: [], list: [] };
     return perform(action, known.id, wanted, payload, signal);
   };
 
+  const inOrder = async (listed: XenList): Promise<readonly XenPatch[]> =>
+    options.order ? options.order(listed) : listed.patches;
+
+  const runsAlready = (id: string): string =>
+    `${name} runs ${id} already. To apply another build of it, revert it first, or build that one under another name (--id).`;
+
   const verifyText = (result: XenResult): string =>
     result.kind === 'done' && result.verify
       ? ` ${options.verify}: ${result.verify.before || '(nothing)'} → ${result.verify.after || '(nothing)'}`
       : '';
+  const failed = ({ kind, reason, message, lines }: Exclude<XenResult, { kind: 'done' }>): TargetEvent => ({
+    kind,
+    reason,
+    message,
+    lines,
+  });
   const event = (result: XenResult, made: (result: XenResult & { kind: 'done' }) => TargetEvent): TargetEvent =>
-    result.kind === 'done' ? made(result) : { kind: result.kind, reason: result.reason, message: result.message };
+    result.kind === 'done' ? made(result) : failed(result);
 
   const target: XenTarget = {
     name,
     kind: 'xen',
     async list(signal) {
       const answer = await call('list', '', undefined, signal);
-      const none = unreachable(answer);
+      const none = whyNoAnswer(answer, name, seconds);
       if (none) return none;
       const step = answer.steps.find((one) => one.name === 'list');
       if (step?.status !== 0 || !/Nothing to list|\| status/.test(step.output))
         return explainRefusal('list', '', step?.output ?? answer.run.stderr, answer.console);
-      return { patches: readList(step.output) };
+      const buildId = readBuildId(answer.steps.find((one) => one.name === 'buildid')?.output ?? '');
+      return { patches: readList(step.output), ...(buildId === undefined ? {} : { buildId }) };
     },
     upload: (payload, signal, id) =>
       id === undefined
@@ -320,10 +269,16 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
     replaceWith: (payload, signal) => send('replace-with', payload, ['upload', 'replace'], signal),
     act: (action, id, signal) => perform(action, id, [action], undefined, signal),
     async apply(payload, signal) {
-      const known = nameOf(payload);
+      const known = payloadName(payload);
       if ('message' in known) return { kind: 'refused', reason: 'damaged-file', message: known.message };
       const listed = await target.list(signal);
       if (!('patches' in listed)) return { kind: 'failed', reason: listed.reason, message: listed.message };
+      if (listed.patches.some((patch) => patch.id === known.id && patch.state === 'applied'))
+        return {
+          kind: 'refused',
+          reason: 'already-uploaded',
+          message: runsAlready(known.id),
+        };
       // Reverted before and still there: it is unloaded, so that the bytes at hand are the ones that are applied.
       if (listed.patches.some((patch) => patch.id === known.id && patch.state === 'checked'))
         await target.act('unload', known.id, signal);
@@ -333,7 +288,7 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
         id: known.id,
         functions: known.functions,
         stopMicroseconds: 0,
-        attempts: 1,
+        attempts: (result.kind === 'done' && result.attempts) || 1,
         message: `${name} runs ${known.id}: ${known.functions} function${known.functions === 1 ? '' : 's'} replaced.${verifyText(result)}`,
       }));
     },
@@ -342,26 +297,26 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
       if (wanted === undefined) {
         const listed = await target.list(signal);
         if (!('patches' in listed)) return { kind: 'failed', reason: listed.reason, message: listed.message };
-        wanted = listed.patches.filter((patch) => patch.state === 'applied').at(-1)?.id;
+        wanted = (await inOrder(listed)).filter((patch) => patch.state === 'applied').at(-1)?.id;
         if (wanted === undefined)
           return { kind: 'refused', reason: 'nothing-applied', message: `No patch is applied to ${name}.` };
       }
       const result = await target.act('revert', wanted, signal);
-      if (result.kind !== 'done') return { kind: result.kind, reason: result.reason, message: result.message };
+      if (result.kind !== 'done') return failed(result);
       // Out of the hypervisor altogether: what stays uploaded would only block the next upload of that name.
       const gone = await target.act('unload', wanted, signal);
       return event(result, () => ({
         kind: 'reverted',
         id: wanted,
         stopMicroseconds: 0,
-        attempts: 1,
+        attempts: (result.kind === 'done' && result.attempts) || 1,
         message: `${name} runs the old code again; ${wanted} is ${gone.kind === 'done' ? 'unloaded' : 'still uploaded'}.${verifyText(result)}`,
       }));
     },
     async status(): Promise<TargetStatus> {
       const listed = await target.list();
       if (!('patches' in listed)) return { alive: false, message: listed.message, patches: [] };
-      return { alive: true, command: 'Xen', patches: listed.patches.map(patchStatus) };
+      return { alive: true, command: 'Xen', patches: (await inOrder(listed)).map(patchStatus) };
     },
   };
   return target;

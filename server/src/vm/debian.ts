@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { must, run } from '../targets/transport/local.ts';
+import { lastLines, must, type RunOptions, run } from '../targets/transport/local.ts';
 import { check, type Work } from './cache.ts';
 
 /**
@@ -11,8 +11,8 @@ import { check, type Work } from './cache.ts';
 export interface Debian {
   /** Source versions of a package, newest first. */
   versions(source: string): Promise<readonly string[]>;
-  /** Unpacks the newest version of a source package that downloads, with Debian's patches. */
-  source(name: string, work: Work): Promise<{ readonly folder: string; readonly version: string }>;
+  /** Unpacks the newest version of a source package that downloads (mirrors may lack the very newest), with Debian's patches unless `plain`. */
+  source(name: string, work: Work, plain?: boolean): Promise<{ readonly folder: string; readonly version: string }>;
   /** Unpacks binary packages (names or `name=version`) into `folder`. */
   unpack(names: readonly string[], folder: string, work: Work): Promise<void>;
   /** Version that would be downloaded. */
@@ -57,6 +57,20 @@ export function stanzas(text: string, release: string): string[] {
     .map((stanza) => stanza.replace(/^Types:.*$/im, 'Types: deb deb-src'));
 }
 
+/** Something could not be fetched: no network, or the mirror has it no more. */
+export class NoDownload extends Error {
+  override readonly name = 'NoDownload';
+}
+
+/** Runs apt-get for something that comes over the network. */
+async function fetched(args: readonly string[], what: string, options: RunOptions): Promise<void> {
+  const result = await run('apt-get', args, options);
+  if (result.ended === 'cancelled') throw new Error('cancelled');
+  if (result.status === 0) return;
+  const why = result.ended === 'timeout' ? 'no end in time' : lastLines(result.stderr, 3);
+  throw new NoDownload(`${what} cannot be fetched: ${why || `apt-get ended with status ${result.status}`}`);
+}
+
 async function textOf(path: string): Promise<string> {
   return readFile(path, 'utf8').catch(() => '');
 }
@@ -64,7 +78,7 @@ async function textOf(path: string): Promise<string> {
 /** Writes the private configuration and returns apt's options for it. The lists are read again when older than a day. */
 async function privateApt(folder: string, work: Work): Promise<string[]> {
   const release = /^VERSION_CODENAME=(.+)$/m.exec(await textOf('/etc/os-release'))?.[1]?.replaceAll('"', '');
-  if (!release) throw new Error('no Debian release name in /etc/os-release: give a built tree with --source');
+  if (!release) throw new NoDownload('no Debian release name in /etc/os-release: give a built tree with --source');
   const etc = join(folder, 'etc');
   const parts = join(etc, 'parts');
   for (const name of ['etc/parts', 'lists/partial', 'cache/archives/partial']) {
@@ -77,7 +91,7 @@ async function privateApt(folder: string, work: Work): Promise<string[]> {
     if (name.endsWith('.list')) lines.push(...listLines(await textOf(join(system, name)), release));
     if (name.endsWith('.sources')) more.push(...stanzas(await textOf(join(system, name)), release));
   }
-  if (lines.length + more.length === 0) throw new Error(`apt has no source of packages for ${release}`);
+  if (lines.length + more.length === 0) throw new NoDownload(`apt has no source of packages for ${release}`);
   await writeFile(join(etc, 'sources.list'), `${[...new Set(lines)].join('\n')}\n`);
   await writeFile(join(parts, 'private.sources'), `${more.join('\n\n')}\n`);
   const settings: readonly (readonly [string, string])[] = [
@@ -94,7 +108,7 @@ async function privateApt(folder: string, work: Work): Promise<string[]> {
   const age = Date.now() - ((await stat(stamp).catch(() => undefined))?.mtimeMs ?? 0);
   if (age > 24 * 3600 * 1000) {
     work.say('reading the lists of packages');
-    await must('apt-get', [...options, 'update', '-q'], { seconds: 300, signal: work.signal });
+    await fetched([...options, 'update', '-q'], 'The lists of packages', { seconds: 300, signal: work.signal });
     await writeFile(stamp, '');
   }
   return options;
@@ -131,19 +145,24 @@ export async function openDebian(root: string, work: Work): Promise<Debian> {
     if (known) return join(folder, known);
     await mkdir(folder, { recursive: true });
     work.say(`fetching ${name}`);
-    await must('apt-get', [...options, '-q', 'download', name], { cwd: folder, seconds: 600, signal: work.signal });
+    const limits = { cwd: folder, seconds: 600, signal: work.signal };
+    await fetched([...options, '-q', 'download', name], `The package ${name}`, limits);
     const file = await have();
-    if (!file) throw new Error(`apt-get download ${name} left no package`);
+    if (!file) throw new NoDownload(`apt-get download ${name} left no package`);
     return join(folder, file);
   };
 
   return {
     versions,
-    async source(name, work) {
+    async source(name, work, plain = false) {
       const problems: string[] = [];
       for (const version of await versions(name)) {
         check(work);
-        const target = join(root, 'sources', `${name}-${version.replaceAll(/[^\w.+~-]/g, '_')}`);
+        const target = join(
+          root,
+          'sources',
+          `${name}-${version.replaceAll(/[^\w.+~-]/g, '_')}${plain ? '-plain' : ''}`,
+        );
         if (existsSync(target)) return { folder: join(target, 'tree'), version };
         const scratch = `${target}.new-${process.pid}`;
         await mkdir(scratch, { recursive: true });
@@ -156,7 +175,7 @@ export async function openDebian(root: string, work: Work): Promise<Debian> {
             problems.push(`${version}: ${got.stderr.trim().split('\n').at(-1)}`);
             continue;
           }
-          await must('dpkg-source', ['--no-check', '-x', dsc, 'tree'], {
+          await must('dpkg-source', ['--no-check', ...(plain ? ['--skip-patches'] : []), '-x', dsc, 'tree'], {
             cwd: scratch,
             seconds: 300,
             signal: work.signal,
@@ -167,7 +186,9 @@ export async function openDebian(root: string, work: Work): Promise<Debian> {
           await rm(scratch, { recursive: true, force: true });
         }
       }
-      throw new Error(`no source of ${name} could be downloaded: ${problems.join('; ') || 'no version is listed'}`);
+      throw new NoDownload(
+        `no source of ${name} could be downloaded: ${problems.join('; ') || 'no version is listed'}`,
+      );
     },
     async unpack(names, folder, work) {
       await mkdir(folder, { recursive: true });

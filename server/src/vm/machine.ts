@@ -1,14 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../targets/transport/local.ts';
 import { openSsh, type SshTransport } from '../targets/transport/ssh.ts';
-import { cacheRoot, type Work } from './cache.ts';
+import { cacheRoot, type Work, withLock } from './cache.ts';
+import { endProcess, livingVm, type RunState, runFile, startLock, stopKept, type VmImage, vmFolder } from './made.ts';
 import {
   type Accelerator,
   BootError,
@@ -19,43 +19,8 @@ import {
   spawnQemu,
   startTicks,
 } from './qemu.ts';
+import { makeRunFolder } from './run-folder.ts';
 import { READY } from './xen-guest.ts';
-
-/** A virtual machine that `vm create` made: `vm.json` in its folder. */
-export interface VmImage {
-  readonly schema: 1;
-  readonly name: string;
-  readonly kind: 'xen';
-  /** Multiboot image of the hypervisor, and its ELF file with symbols and debug information. */
-  readonly hypervisor: string;
-  readonly syms: string;
-  /** Source tree that it was built from. */
-  readonly tree: string;
-  readonly version: string;
-  readonly kernel: string;
-  readonly initramfs: string;
-  readonly key: string;
-  readonly hostKey: string;
-  readonly memoryMiB: number;
-}
-
-/** A machine that runs: `run.json`. */
-export interface RunState {
-  readonly name: string;
-  readonly pid: number;
-  /** Start of the process in clock ticks: another process of the same id is not ours. */
-  readonly ticks: string;
-  readonly sshPort: number;
-  readonly sshConfig: string;
-  readonly accelerator: Accelerator;
-  readonly cpu: string;
-  readonly consoleLog: string;
-  readonly consoleSocket: string;
-  /** ISO 8601. */
-  readonly startedAt: string;
-  /** Milliseconds from QEMU's start until ssh answered. */
-  readonly bootMilliseconds: number;
-}
 
 /** A machine that this process holds. */
 export interface Machine extends RunState {
@@ -82,67 +47,6 @@ export interface StartOptions {
   readonly seconds?: number;
   /** More words for the hypervisor's command line. */
   readonly append?: string;
-}
-
-/** Folder of a machine. Names are letters, digits, `-`, `_` and `.`. */
-export function vmFolder(name: string, root = cacheRoot()): string {
-  if (!/^[A-Za-z0-9][\w.-]{0,40}$/.test(name))
-    throw new Error(`'${name}' is no name for a machine: use letters, digits, '-', '_' and '.'`);
-  return join(root, 'vm', name);
-}
-
-/** @throws Error where there is no such machine, saying how to make it. */
-export async function readVm(name: string, root = cacheRoot()): Promise<VmImage> {
-  const text = await readFile(join(vmFolder(name, root), 'vm.json'), 'utf8').catch(() => undefined);
-  if (text === undefined)
-    throw new Error(
-      `There is no virtual machine '${name}'. Make it: livepatch vm create xen${name === 'xen' ? '' : ` --name ${name}`}`,
-    );
-  return JSON.parse(text) as VmImage;
-}
-
-/** Every machine that was made. */
-export async function listVms(root = cacheRoot()): Promise<VmImage[]> {
-  const names = await readdir(join(root, 'vm')).catch(() => []);
-  const found: VmImage[] = [];
-  for (const name of names.sort())
-    if (existsSync(join(root, 'vm', name, 'vm.json'))) found.push(await readVm(name, root));
-  return found;
-}
-
-/** The kept machine of this name, where it runs. */
-export async function runningVm(name: string, root = cacheRoot()): Promise<RunState | undefined> {
-  const text = await readFile(join(vmFolder(name, root), 'run.json'), 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
-  const state = JSON.parse(text) as RunState;
-  return startTicks(state.pid) === state.ticks ? state : undefined;
-}
-
-/** Ends a QEMU and waits until it is gone. */
-async function endProcess(pid: number, ticks: string): Promise<void> {
-  for (const [signal, wait] of [
-    ['SIGTERM', 3000],
-    ['SIGKILL', 3000],
-  ] as const) {
-    if (startTicks(pid) !== ticks) return;
-    try {
-      process.kill(pid, signal);
-    } catch {
-      return;
-    }
-    for (let waited = 0; waited < wait && startTicks(pid) === ticks; waited += 25) await sleep(25);
-  }
-}
-
-/** Ends the kept machine of this name. False where none runs. */
-export async function stopKept(name: string, root = cacheRoot()): Promise<boolean> {
-  const state = await runningVm(name, root);
-  if (state) {
-    await endProcess(state.pid, state.ticks);
-    await rm(dirname(state.sshConfig), { recursive: true, force: true });
-  }
-  await rm(join(vmFolder(name, root), 'run.json'), { force: true });
-  return state !== undefined;
 }
 
 /** ssh's configuration for one run of a machine: its port, key and host key, and nothing of the user's. */
@@ -198,36 +102,56 @@ async function kvmMemory(root: string): Promise<{ known?: boolean; remember: (wo
 }
 
 /**
- * Boots a machine and waits until ssh answers.
+ * Boots a machine and waits until ssh answers. Of two that start the same kept machine one waits, and is told that it runs.
  * @throws BootError with the reason and the console's last lines; Error where QEMU is missing.
  */
 export async function startVm(vm: VmImage, options: StartOptions, work: Work, root = cacheRoot()): Promise<Machine> {
   if ((await run('which', ['qemu-system-x86_64'], { seconds: 10 })).status !== 0) {
     throw new Error('qemu-system-x86_64 is not installed: sudo apt-get install qemu-system-x86');
   }
-  if (options.keep) {
-    const running = await runningVm(vm.name, root);
-    if (running)
+  for (const path of [vm.hypervisor, vm.kernel, vm.initramfs, vm.key])
+    if (!existsSync(path))
       throw new Error(
-        `The machine '${vm.name}' runs already (process ${running.pid}). Stop it: livepatch vm stop ${vm.name}`,
+        `${path} is not there any more: build it again, or make the machine again (livepatch vm create xen${again(vm.name)})`,
       );
-  }
+  if (!options.keep) return bootSomehow(vm, options, work, root);
+  return withLock(startLock(vm.name, root), `starts the machine '${vm.name}'`, work, async () => {
+    const living = await livingVm(vm.name, root);
+    if (living && !living.booting)
+      throw new Error(
+        `The machine '${vm.name}' runs already (process ${living.pid}). Stop it: livepatch vm stop ${vm.name}`,
+      );
+    // What is left of a machine that ended by itself; or whoever booted it was killed before it was up: this process has the lock, so
+    // nobody waits for it.
+    await stopKept(vm.name, root);
+    return bootSomehow(vm, options, work, root);
+  });
+}
+
+const again = (name: string): string => ` --again${name === 'xen' ? '' : ` --name ${name}`}`;
+
+/** Under KVM where that works, else emulated. */
+async function bootSomehow(vm: VmImage, options: StartOptions, work: Work, root: string): Promise<Machine> {
   const wish = options.accelerator ?? 'auto';
   if (wish !== 'auto') return boot(vm, options, wish, options.seconds ?? 120, work, root);
   const memory = await kvmMemory(root);
+  let failed = false;
   if (existsSync('/dev/kvm') && memory.known !== false) {
     try {
       // Under KVM the first words come at once; what is silent for 20 seconds does not work.
       const machine = await boot(vm, options, 'kvm', Math.min(options.seconds ?? 120, 45), work, root, 20);
-      await memory.remember(true);
+      await memory.remember(true).catch(() => {});
       return machine;
     } catch (error) {
       if (!(error instanceof BootError) || work.signal?.aborted) throw error;
-      if (memory.known === undefined) await memory.remember(false);
+      failed = true;
       work.say(`KVM does not work here (${error.reason}): emulating instead`);
     }
   }
-  return boot(vm, options, 'tcg', options.seconds ?? 120, work, root);
+  const machine = await boot(vm, options, 'tcg', options.seconds ?? 120, work, root);
+  // A hypervisor that dies under both, or a processor that only KVM does not have, says nothing of KVM.
+  if (failed && memory.known === undefined && options.cpu === undefined) await memory.remember(false).catch(() => {});
+  return machine;
 }
 
 async function boot(
@@ -240,8 +164,7 @@ async function boot(
   silence = seconds,
 ): Promise<Machine> {
   const began = Date.now();
-  // Sockets have short paths (108 bytes): the run's folder is a temporary one.
-  const folder = await mkdtemp(join(tmpdir(), 'livepatch-vm-'));
+  const folder = await makeRunFolder(options.keep ?? false);
   const consoleLog = options.keep ? join(vmFolder(vm.name, root), 'console.log') : join(folder, 'console.log');
   if (options.keep) await rename(consoleLog, `${consoleLog}.1`).catch(() => {});
   const consoleSocket = join(folder, 'console');
@@ -279,6 +202,7 @@ async function boot(
   const cleanUp = async (): Promise<void> => {
     process.off('exit', killOnExit);
     if (child.pid !== undefined && ticks) await endProcess(child.pid, ticks);
+    if (options.keep) await rm(runFile(vm.name, root), { force: true });
     await rm(folder, { recursive: true, force: true });
   };
   const ticks = child.pid === undefined ? undefined : startTicks(child.pid);
@@ -294,61 +218,72 @@ async function boot(
     throw new BootError(reason, options.keep ? consoleLog : kept, text);
   };
 
-  const sshConfig = await writeSshConfig(folder, vm, sshPort);
-  const ssh = sshOf({ name: vm.name, sshConfig });
-  let ready = false;
-  while (!ready) {
-    if (work.signal?.aborted) await fail('cancelled');
-    const elapsed = (Date.now() - began) / 1000;
-    const { text } = await readFrom(consoleLog, 0);
-    const death = deathIn(text);
-    if (death) await fail(death);
-    if (exited.status !== undefined) {
-      const words = (await readFile(errorLog, 'utf8').catch(() => '')).trim().split('\n').at(-1) ?? '';
-      await fail(
-        exited.status === 0
-          ? 'the machine reset itself while it booted'
-          : `QEMU ended with status ${exited.status}${words ? `: ${words}` : ''}`,
-      );
+  try {
+    // Who clears /tmp of what is old takes nothing away that a kept machine is reached by.
+    const sshConfig = await writeSshConfig(options.keep ? vmFolder(vm.name, root) : folder, vm, sshPort);
+    const ssh = sshOf({ name: vm.name, sshConfig });
+    const booting: RunState = {
+      name: vm.name,
+      pid: child.pid ?? 0,
+      ticks: ticks ?? '',
+      sshPort,
+      sshConfig,
+      accelerator,
+      cpu,
+      consoleLog,
+      consoleSocket,
+      startedAt: new Date(began).toISOString(),
+      bootMilliseconds: 0,
+      booting: true,
+    };
+    if (options.keep && ticks) await writeFile(runFile(vm.name, root), JSON.stringify(booting, null, 2));
+    let ready = false;
+    while (!ready) {
+      if (work.signal?.aborted) await fail('cancelled');
+      const elapsed = (Date.now() - began) / 1000;
+      const { text } = await readFrom(consoleLog, 0);
+      const death = deathIn(text);
+      if (death) await fail(death);
+      if (exited.status !== undefined) {
+        const words = (await readFile(errorLog, 'utf8').catch(() => '')).trim().split('\n').at(-1) ?? '';
+        await fail(
+          exited.status === 0
+            ? 'the machine reset itself while it booted'
+            : `QEMU ended with status ${exited.status}${words ? `: ${words}` : ''}`,
+        );
+      }
+      if (text.trim() === '' && elapsed > silence) await fail(`no word on the console in ${silence} s`);
+      if (elapsed > seconds) await fail(`it was not ready after ${seconds} s`);
+      if (text.includes(READY)) {
+        const answer = await ssh.run(['true'], { seconds: 15, signal: work.signal });
+        ready = answer.status === 0;
+        if (!ready && elapsed > seconds) await fail(`ssh does not answer: ${answer.stderr.trim()}`);
+      }
+      if (!ready) await sleep(100, undefined, work.signal ? { signal: work.signal } : {}).catch(() => {});
     }
-    if (text.trim() === '' && elapsed > silence) await fail(`no word on the console in ${silence} s`);
-    if (elapsed > seconds) await fail(`it was not ready after ${seconds} s`);
-    if (text.includes(READY)) {
-      const answer = await ssh.run(['true'], { seconds: 15, signal: work.signal });
-      ready = answer.status === 0;
-      if (!ready && elapsed > seconds) await fail(`ssh does not answer: ${answer.stderr.trim()}`);
+    const { booting: _, ...rest } = booting;
+    const state: RunState = { ...rest, bootMilliseconds: Date.now() - began };
+    if (options.keep) {
+      process.off('exit', killOnExit);
+      await writeFile(runFile(vm.name, root), JSON.stringify(state, null, 2));
     }
-    if (!ready) await sleep(100, undefined, work.signal ? { signal: work.signal } : {}).catch(() => {});
+    return {
+      ...state,
+      ssh,
+      console: (offset = 0) => readFrom(consoleLog, offset),
+      type: (text) => typeAt(consoleSocket, text),
+      async death() {
+        const words = deathIn((await readFrom(consoleLog, 0)).text);
+        if (words) return words;
+        return startTicks(state.pid) === state.ticks ? undefined : 'QEMU has ended';
+      },
+      stop: cleanUp,
+    };
+  } catch (error) {
+    // A full disk, for instance: no QEMU stays behind that nothing speaks of.
+    if (!(error instanceof BootError)) await cleanUp();
+    throw error;
   }
-  const state: RunState = {
-    name: vm.name,
-    pid: child.pid!,
-    ticks: ticks!,
-    sshPort,
-    sshConfig,
-    accelerator,
-    cpu,
-    consoleLog,
-    consoleSocket,
-    startedAt: new Date(began).toISOString(),
-    bootMilliseconds: Date.now() - began,
-  };
-  if (options.keep) {
-    process.off('exit', killOnExit);
-    await writeFile(join(vmFolder(vm.name, root), 'run.json'), JSON.stringify(state, null, 2));
-  }
-  return {
-    ...state,
-    ssh,
-    console: (offset = 0) => readFrom(consoleLog, offset),
-    type: (text) => typeAt(consoleSocket, text),
-    async death() {
-      const words = deathIn((await readFrom(consoleLog, 0)).text);
-      if (words) return words;
-      return startTicks(state.pid) === state.ticks ? undefined : 'QEMU has ended';
-    },
-    stop: cleanUp,
-  };
 }
 
 /** Writes to a machine's serial line; slowly, since the line has a small buffer and no flow control. */

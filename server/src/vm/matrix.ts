@@ -1,6 +1,7 @@
 import { createXenTarget } from '../targets/xen.ts';
-import type { Work } from './cache.ts';
-import { type StartOptions, startVm, type VmImage } from './machine.ts';
+import { check, type Work } from './cache.ts';
+import { type StartOptions, startVm } from './machine.ts';
+import type { VmImage } from './made.ts';
 import { BootError } from './qemu.ts';
 
 /** How a payload fared on one processor. */
@@ -19,7 +20,10 @@ export interface MatrixRow {
 /** Processors that are tried where none are named: three of Intel's families and two of AMD's that QEMU emulates. */
 export const defaultCpus = ['qemu64', 'Nehalem', 'Haswell-noTSX', 'Opteron_G5', 'EPYC'] as const;
 
-/** Boots a machine for each processor, one after the other; applies, verifies and reverts the payload on each. */
+/**
+ * Boots a machine for each processor, one after the other; applies, verifies and reverts the payload on each.
+ * @throws Error where the work was cancelled.
+ */
 export async function tryOnProcessors(
   vm: VmImage,
   payload: Uint8Array,
@@ -30,8 +34,10 @@ export async function tryOnProcessors(
 ): Promise<MatrixRow[]> {
   const rows: MatrixRow[] = [];
   for (const cpu of cpus) {
-    if (work.signal?.aborted) break;
+    check(work);
     const row = await tryOn(vm, payload, cpu, options, work);
+    // What a cancel ended says nothing of the processor.
+    check(work);
     rows.push(row);
     each(row);
   }

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { lastLines } from '../targets/transport/local.ts';
+import { lastLines, run } from '../targets/transport/local.ts';
 
 /** How the machine's processors are made: hardware virtualisation, or emulation. */
 export type Accelerator = 'kvm' | 'tcg';
@@ -57,6 +57,14 @@ export function qemuArguments(setup: QemuSetup): string[] {
       'virtio-net-pci,netdev=n0',
     ],
   ];
+}
+
+/** Names of processors that are none of QEMU's (`-cpu help`); none where QEMU does not tell. */
+export async function unknownCpus(names: readonly string[]): Promise<string[]> {
+  const help = await run('qemu-system-x86_64', ['-cpu', 'help'], { seconds: 20 });
+  const known = new Set([...help.stdout.matchAll(/^(?:x86 )?\s*([\w.-]+)/gm)].map((match) => match[1]!));
+  // Versions of a model (EPYC-v2) and its features (EPYC,-svm) are listed or not, as QEMU likes.
+  return known.has('qemu64') ? names.filter((name) => !known.has(name.split(',')[0]!)) : [];
 }
 
 /** A TCP port of the loopback address that is free now. */

@@ -55,9 +55,13 @@ echo "${READY}"
 while :; do sleep 3600; done
 `;
 
-/** Shared libraries that programs need, found under the unpacked packages; every file that has to go along, as guest path → host path. */
-async function closure(root: string, programs: readonly string[]): Promise<Map<string, string>> {
-  const folders = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'lib64', 'usr/lib64', 'usr/lib'];
+/** Shared libraries that programs need, found under the unpacked packages; every file that has to go along, as guest path → host path. `more`: folders of libraries besides the usual ones. */
+export async function withLibraries(
+  root: string,
+  programs: readonly string[],
+  more: readonly string[] = [],
+): Promise<Map<string, string>> {
+  const folders = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'lib64', 'usr/lib64', 'usr/lib', ...more];
   const listing = new Map<string, string>();
   for (const folder of folders) {
     for (const name of await readdir(join(root, folder)).catch(() => []))
@@ -168,7 +172,7 @@ export async function makeXenGuest(debian: Debian, folder: string, series: strin
     await file('etc/dropbear/host_key', hostKey, 0o600),
     await file('bin/busybox', join(root, 'bin/busybox')),
   ];
-  const files = await closure(root, [tool, 'usr/sbin/dropbear']);
+  const files = await withLibraries(root, [tool, 'usr/sbin/dropbear']);
   files.set('lib64/ld-linux-x86-64.so.2', await realpath(loader));
   for (const [path, host] of files) entries.push(await file(path, host));
   const have = await moduleFiles(root);

@@ -138,24 +138,31 @@ export async function fetchXen(debian: Debian, root: string, vmName: string, wor
     // Built under its final name: the paths are in the objects. Unfinished trees lack xen-syms and are made again.
     await rm(tree, { recursive: true, force: true });
     await mkdir(root, { recursive: true });
-    await cp(folder, `${tree}.copy`, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
-    await rename(`${tree}.copy`, tree);
-    const git = (args: readonly string[]) =>
-      must(
-        'git',
-        ['-C', tree, '-c', 'user.name=livepatch', '-c', 'user.email=livepatch@localhost', '-c', 'gc.auto=0', ...args],
-        { seconds: 120, signal: work.signal },
-      );
-    // The editor and the command line find the machine in it; not part of what is patched.
-    const settings = {
-      buildDir: 'xen',
-      targets: [{ name: 'test machine', kind: 'xen', vm: vmName, verify: 'cat /sys/hypervisor/version/extra' }],
-    };
-    await writeFile(join(tree, 'livepatch.json'), `${JSON.stringify(settings, null, 2)}\n`);
-    await git(['init', '-q', '-b', 'main']);
-    await git(['add', '-A', '-f', '.']);
-    await git(['commit', '-q', '-m', `Debian's xen ${version}`]);
-    await buildXen(tree, work);
+    try {
+      await cp(folder, `${tree}.copy`, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+      await rename(`${tree}.copy`, tree);
+      const git = (args: readonly string[]) =>
+        must(
+          'git',
+          ['-C', tree, '-c', 'user.name=livepatch', '-c', 'user.email=livepatch@localhost', '-c', 'gc.auto=0', ...args],
+          { seconds: 120, signal: work.signal },
+        );
+      // The editor and the command line find the machine in it; not part of what is patched.
+      const settings = {
+        buildDir: 'xen',
+        targets: [{ name: 'test machine', kind: 'xen', vm: vmName, verify: 'cat /sys/hypervisor/version/extra' }],
+      };
+      await writeFile(join(tree, 'livepatch.json'), `${JSON.stringify(settings, null, 2)}\n`);
+      await git(['init', '-q', '-b', 'main']);
+      await git(['add', '-A', '-f', '.']);
+      await git(['commit', '-q', '-m', `Debian's xen ${version}`]);
+      await buildXen(tree, work);
+    } catch (error) {
+      // Who cancels wants no gigabyte of a tree that is made again anyway; what does not build may be looked at.
+      if (work.signal?.aborted)
+        for (const path of [tree, `${tree}.copy`]) await rm(path, { recursive: true, force: true });
+      throw error;
+    }
   }
   return { ...(await openXenTree(tree)), version };
 }

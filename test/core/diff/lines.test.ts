@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { CASE_COMPILERS, hasTool } from '../../support/cc.ts';
 import { diffSources, editsBetween } from './support.ts';
 
 // A function that differs in line numbers only is told apart; what only looks like it is not.
 const DECLS =
   'void fail(const char *expr, const char *file, unsigned line, const char *func) __attribute__((noreturn));\nvoid note(int line);\nint ext(int);\nint ext2(int);\n#define CHECK(e) ((e) ? (void)0 : fail(#e, __FILE__, __LINE__, __func__))\n';
 
-const COMPILERS = ['gcc', 'clang'];
+const COMPILERS = CASE_COMPILERS.filter(hasTool);
 
 async function lineOnly(base: string, next: string, compiler: string, withEdits: boolean) {
   const edits = withEdits ? editsBetween(base, next) : undefined;

@@ -47,6 +47,46 @@ test('an inlined function that changed is named in each caller, with and without
   }
 });
 
+test('an inlined function that is given something else, or only moved, is not what was edited', async () => {
+  const source = (text: string, before = '', limit = 3) => `${DECLS}
+static inline __attribute__((always_inline)) void show(const char *s, int v) { puts(s); if (ext(v) > ${limit}) ext2(v); }
+int f(int a) { show("one", a); show("${text}", a + 1); show("three", a + 2); ${before} return ext(a); }
+`;
+  const given = await reasons(source('two'), source('zwei'), {}, false);
+  assert.deepEqual(given.f, ['own-edit', 'string "two" → "zwei"']);
+  const beside = await reasons(source('two'), source('two', 'if (a > 77) ext2(9);'), {}, false);
+  assert.ok(!beside.f?.some((reason) => reason.startsWith('inlined-callee')), beside.f?.join());
+  // Near miss: an edit of the inlined function is in each copy.
+  const edited = await reasons(source('two'), source('two', '', 4), {}, false);
+  assert.ok(edited.f?.includes('inlined-callee show'), edited.f?.join());
+});
+
+test('variables that macros number, and line numbers, are no reason', async () => {
+  const source = (before: string, value: number) => `${DECLS}void check(void *, const char *, int);
+#define KEY(p) ({ static int key_; check(&key_, __FILE__, __LINE__); key_++; })
+#define TWICE do { KEY(0); { KEY(1); } } while (0)
+${before}
+int f(int a) { TWICE; TWICE; if (a > ${value}) ext2(a); TWICE; return ext(a); }
+`;
+  const found = await reasons(
+    source('', 3),
+    source('int early(int a) { TWICE; return ext(a); }\n\n', 77777),
+    {},
+    false,
+  );
+  assert.deepEqual(found.f, ['own-edit', 'constant 0x3 → 0x12fd1']);
+});
+
+test('an inlined function is named where the edit only calls another inline one, behind all code of its own', async () => {
+  const source = (more: string) =>
+    `${DECLS}static inline __attribute__((always_inline)) void fence(void)\n{\n  __asm__ volatile ("lfence");\n}\nstatic inline __attribute__((always_inline)) void lock(int *p)\n{\n  *p = 1;\n${more}\n}\nint a(int *p)\n{\n  lock(p);\n  return ext(1);\n}\n`;
+  for (const [base, next] of [
+    ['  ;', '  fence();'],
+    ['  fence();', '  ;'],
+  ] as const)
+    assert.deepEqual((await reasons(source(base), source(next))).a, ['inlined-callee lock'], next);
+});
+
 test('inlining: the change was carried into both callers', async () => {
   const source = (limit: number) =>
     `static inline int clamp(int v) { return v > ${limit} ? ${limit} : v; }\nint a(int x) { return clamp(x) + 1; }\nint b(int x) { return clamp(x * 2); }\n`;
@@ -94,7 +134,7 @@ test('a moved field changes the functions that use the type, and them only', asy
 test('a macro, where the edits are known', async () => {
   const source = (limit: number) =>
     `${DECLS}#define LIMIT ${limit}\nint f(int a)\n{\n  return ext(a & LIMIT);\n}\nint g(int a) { return a; }\n`;
-  assert.deepEqual(await reasons(source(0x70), source(0x71)), { f: ['macro', 'constant 0x70 → 0x71'] });
+  assert.deepEqual(await reasons(source(0x70), source(0x71)), { f: ['macro unit.c:2', 'constant 0x70 → 0x71'] });
 });
 
 test('a caller that only follows the layout of another function is told apart from an edit', async () => {
@@ -146,4 +186,53 @@ test('changed lines are those of the next source whose code differs, also where 
   const lines = diff.functions[0]?.changedLines.map((at) => at.line);
   assert.ok(lines?.includes(3) && lines.includes(8), `${lines}`);
   assert.ok(!lines?.includes(7));
+});
+
+/** First differing instructions as `old | new | line`, by function. */
+async function firsts(base: string, next: string, options: CompileOptions = {}) {
+  const diff = await diffSources(base, next, options, editsBetween(base, next));
+  return Object.fromEntries(
+    diff.functions.map(({ name, firstDifference: one }) => [
+      name,
+      one && `${one.base} | ${one.next} | ${one.at?.line}`,
+    ]),
+  );
+}
+
+test('the first instruction that differs is named with its line, on both sides', async () => {
+  const source = (limit: number, more: string): string =>
+    `int ext(int);\nint f(int x)\n{\n  x += ext(1);\n  return ext(x + ${limit})${more};\n}\nint same(int x) { return ext(x); }\n`;
+  const changed = await firsts(source(5, ''), source(6, ''));
+  assert.deepEqual(Object.keys(changed), ['f']);
+  assert.match(changed.f!, /^(add|lea) .*5\]? \| (add|lea) .*6\]? \| 5$/);
+});
+
+test('the first instruction: a constant before the registers that were chosen anew for it', async () => {
+  const source = (callee: string): string =>
+    `int ext(int); int other(int);\nint f(int a, int b)\n{\n  int c = ext(a);\n  return ${callee}(b) + c * 3;\n}\n`;
+  assert.match((await firsts(source('ext'), source('other'))).f!, /^call ext \| call other \| 5$/);
+});
+
+test('the first instruction: none for line numbers only, new functions and constants from elsewhere', async () => {
+  const source = (lines: string, text: string, more: string): string =>
+    `${lines}void fail(const char *, int); int puts(const char *);\nint divide(int x, int y)\n{\n  if (!y) fail(__FILE__, __LINE__);\n  return x / (y + 1);\n}\nstatic const char banner[] = "${text}";\nvoid show(void) { puts(banner); }\n${more}`;
+  assert.deepEqual(await firsts(source('', 'one', ''), source('\n\n', 'one', '')), { divide: undefined });
+  const found = await firsts(source('', 'one', ''), source('', 'two', 'int more(int x) { return x * 7; }\n'));
+  assert.deepEqual(found, { more: undefined, show: undefined });
+});
+
+test('a macro is named by its place where no function was edited', async () => {
+  const source = (limit: number): string =>
+    `#define LIMIT ${limit}\nint ext(int);\nint f(int x)\n{\n  return ext(x + LIMIT);\n}\n`;
+  assert.deepEqual((await reasons(source(10), source(11))).f?.[0], 'macro unit.c:1');
+});
+
+test('a cold part whose function changed is a part of it, with the edits and without', async () => {
+  const source = (by: number): string =>
+    `void fail(int) __attribute__((cold, noreturn)); int ext(int); int puts(const char *);\nint f(int x)\n{\n  if (ext(x)) { puts("bad"); puts("worse"); fail(x); }\n  return ext(x * ${by}) + ${by};\n}\n`;
+  for (const withEdits of [true, false]) {
+    const found = await reasons(source(3), source(5), { compiler: 'gcc-12' }, withEdits);
+    assert.ok(found['f.cold'] === undefined || found['f.cold'][0] === 'clone f', found['f.cold']?.join());
+    assert.equal(found.f?.[0], 'own-edit');
+  }
 });

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hasTool } from '../../support/cc.ts';
-import { diffSources, summary } from './support.ts';
+import { listFunction } from '../../../server/src/core/asm/listing.ts';
+import { rowKinds } from '../../../server/src/core/diff/noise.ts';
+import { alignRows } from '../../../server/src/core/diff/rows.ts';
+import { matchRows } from '../../../server/src/core/diff/tables.ts';
+import { CASE_COMPILERS, hasTool } from '../../support/cc.ts';
+import { diffLoaded, diffSources, objectOf, summary } from './support.ts';
 
 /** Registration as many programs do it: names from `__LINE__` or `__COUNTER__`, a pointer in a section of its own, a constructor. */
 const MACROS = `
@@ -31,7 +35,7 @@ REGISTER(${number}, second);
 AT_START(${number})
 `;
 
-for (const compiler of ['gcc', 'clang'].filter(hasTool)) {
+for (const compiler of CASE_COMPILERS.filter(hasTool)) {
   for (const args of [
     ['-O2', '-g', '-ffunction-sections', '-fdata-sections'],
     ['-O2', '-g'],
@@ -95,3 +99,64 @@ test('functions whose names differ in a number are not mixed up', async () => {
     'parse_v102 new',
   ]);
 });
+
+/** Linux's pr_debug(): a description in a section of its own, numbered by __COUNTER__, with the line and a bit that is changed while the system runs. */
+const debugged = (before: string, second = 'ext(a) + 2', text = 'two'): string => `
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+struct ddebug { const char *modname, *function, *filename, *format; unsigned lineno : 18; unsigned flags : 8; } __attribute__((aligned(8)));
+#define DEBUG(id, text) do { static struct ddebug id __attribute__((section("__dyndbg"), used)) = { "unit", __func__, __FILE__, text, __LINE__, 0 }; if (id.flags & 1) dynamic(&id, text); } while (0)
+#define pr_debug(text) DEBUG(CAT(__UNIQUE_ID_ddebug, __COUNTER__), text)
+void dynamic(struct ddebug *, const char *); int ext(int);
+${before}
+int first(int a) { pr_debug("in"); pr_debug("one"); return ext(a) + 1; }
+int second(int a) { pr_debug("in"); pr_debug("${text}"); return ${second}; }
+int third(int a) { pr_debug("in"); pr_debug("in"); return ext(a) + 3; }
+`;
+const COUNTED = 'enum { spent = __COUNTER__ + __COUNTER__ + __COUNTER__ };\n\n';
+
+for (const compiler of CASE_COMPILERS.filter(hasTool)) {
+  test(`${compiler}: debug sites that a counter numbers, on other lines`, async () => {
+    const args = ['-O2', '-g', '-ffunction-sections', '-fdata-sections'];
+    const changes = async (next: string) =>
+      summary(await diffSources(debugged(''), next, { compiler, args })).filter((line) => !/^type|: type/.test(line));
+    assert.deepEqual(await changes(debugged(COUNTED)), []);
+    const early = 'int early(int a) { pr_debug("in"); return ext(a); }\n';
+    const added = await changes(debugged(early));
+    assert.deepEqual(
+      added.filter((line) => !line.includes('ddebug')),
+      ['early new'],
+    );
+    assert.equal(added.length, 2, added.join('\n'));
+    // Near misses: another callee beside them, another text.
+    assert.deepEqual(await changes(debugged(COUNTED, 'ext(a + 1) + 2')), ['second changed']);
+    assert.ok((await changes(debugged(COUNTED, 'ext(a) + 2', 'three'))).includes('second changed'));
+  });
+
+  test(`${compiler}: rows of a listing that only name the same variable by another number stand back`, async () => {
+    const args = ['-O2', '-g', '-ffunction-sections', '-fdata-sections'];
+    const rowsOf = async (next: string) => {
+      const [from, to] = [
+        await objectOf(debugged(''), { compiler, args }),
+        await objectOf(debugged(next, 'ext(a + 1) + 2'), { compiler, args }),
+      ];
+      const diff = diffLoaded(from, to);
+      const change = diff.functions.find((each) => each.name === 'second');
+      assert.ok(change?.base && change.next, summary(diff).join('\n'));
+      const plain = alignRows(listFunction(from, change.base), listFunction(to, change.next));
+      const rows = matchRows(diff, change, plain);
+      assert.equal(rows.length, plain.length);
+      return { rows, kinds: rowKinds(rows, undefined) };
+    };
+    const { rows, kinds } = await rowsOf(COUNTED);
+    const named = rows.filter(({ base, next }) => /ddebug/.test(`${base?.operands} ${next?.operands}`));
+    assert.ok(named.length >= 2, 'the debug sites are used by name');
+    assert.deepEqual([...new Set(named.map((row) => kinds[rows.indexOf(row)]))], ['renumbered']);
+    assert.ok(named.every(({ base, next }) => base?.operands !== next?.operands));
+    const changed = rows.filter((_row, index) => kinds[index] !== 'same' && kinds[index] !== 'renumbered');
+    assert.ok(changed.length > 0, 'what was edited still differs');
+    assert.ok(!changed.some((row) => named.includes(row)));
+    const { kinds: quiet } = await rowsOf('');
+    assert.ok(!quiet.includes('renumbered'), 'nothing was renumbered here');
+  });
+}

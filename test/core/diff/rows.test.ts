@@ -97,3 +97,18 @@ test('rows of one form stand side by side', () => {
   const shown = alignRows(base, next).map((one) => `${one.base?.operands ?? '-'} | ${one.next?.operands ?? '-'}`);
   assert.deepEqual(shown, ['rbx | rbx', '- | eax, eax', 'edi, 1 | edi, 2', 'a | a', ' | ']);
 });
+
+test('a renamed register does not put rows beside others', () => {
+  // An inserted test at the head of a loop, and another register for what the loop reads.
+  const base = [row('push', 'rbx'), row('mov', 'rdx, r14'), row('lea', 'rsi, [r12 + rbx]'), row('call', 'a')];
+  const next = [
+    row('push', 'rbx'),
+    row('cmp', 'qword ptr [rbp + 0x18], 0'),
+    row('je', '.L5'),
+    row('mov', 'rdx, r12'),
+    row('lea', 'rsi, [r13 + rbx]'),
+    row('call', 'a'),
+  ];
+  const shown = alignRows(base, next).map((one) => `${one.base?.mnemonic ?? '-'} | ${one.next?.mnemonic ?? '-'}`);
+  assert.deepEqual(shown, ['push | push', '- | cmp', '- | je', 'mov | mov', 'lea | lea', 'call | call']);
+});

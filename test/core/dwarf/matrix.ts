@@ -1,7 +1,7 @@
 import { hasTool } from '../../support/cc.ts';
 
 /** Compilers that the tests run with, those that are installed; gcc always. */
-export const COMPILERS = ['gcc', 'gcc-11', 'clang'].filter((name) => name === 'gcc' || hasTool(name));
+export const COMPILERS = ['gcc', 'gcc-11', 'clang', 'clang-16'].filter((name) => name === 'gcc' || hasTool(name));
 
 /** Ways to write debug information that the readers must all understand alike. */
 export const FLAVOURS: readonly { readonly name: string; readonly args: readonly string[] }[] = [

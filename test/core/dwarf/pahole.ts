@@ -7,10 +7,20 @@ import type { DwarfInfo, DwarfType } from '../../../server/src/core/dwarf/types.
 /** A leaf or an inline aggregate of a struct, in bits from the start of the outermost type. */
 export type Leaf = string;
 
+/** Holes between the members of a struct and padding behind them, bit holes and bit padding included, in bits. */
+export interface Gaps {
+  readonly holes: number;
+  readonly padding: number;
+}
+
 /** A struct or union; `size` in bytes, where the tool tells (pahole does not for unions). */
 export interface Layout {
   readonly size: number | undefined;
   readonly leaves: readonly Leaf[];
+  /** Of structs; pahole's own count. */
+  readonly gaps?: Gaps;
+  /** pahole says that its numbers do not add up. */
+  readonly doubtful?: boolean;
 }
 
 /** Runs a tool on an object file in a scratch folder and gives what it printed. */
@@ -35,11 +45,14 @@ export function paholeLayouts(object: Uint8Array): Map<string, Layout> {
 
 function parsePahole(text: string): Map<string, Layout> {
   const layouts = new Map<string, Layout>();
-  let current: { size: number | undefined; leaves: Leaf[] } | undefined;
+  /** Leaves in front of each aggregate that is open. */
+  const open: number[] = [];
+  let current: { size: number | undefined; leaves: Leaf[]; gaps?: Gaps; doubtful?: boolean } | undefined;
   for (const line of text.split('\n')) {
     const head = /^(struct|union) ([A-Za-z_]\w*) \{/.exec(line);
     if (head) {
-      current = { size: undefined, leaves: [] };
+      current = { size: undefined, leaves: [], ...(head[1] === 'struct' && { gaps: { holes: 0, padding: 0 } }) };
+      open.length = 0;
       // Two different types of one name: the first is compared.
       const name = `${head[1]} ${head[2]}`;
       if (!layouts.has(name)) layouts.set(name, current);
@@ -52,9 +65,26 @@ function parsePahole(text: string): Map<string, Layout> {
     }
     const size = /^\t\/\* size: (\d+),/.exec(line);
     if (size) current.size = Number(size[1]);
+    // One tab: the summary of the outermost type.
+    if (current.gaps && /^\t\/\* [a-zA-Z]/.test(line)) {
+      const number = (pattern: RegExp) => Number(pattern.exec(line)?.[1] ?? 0);
+      const { holes, padding } = current.gaps;
+      current.gaps = {
+        // Each hole where it is: the sums at the end leave some out beside bit-fields.
+        holes: holes + number(/XXX (\d+) bytes? hole/) * 8 + number(/XXX (\d+) bits? hole/),
+        padding: padding + number(/[ ,]padding: (\d+)/) * 8 + number(/bit_padding: (\d+) bits/),
+      };
+      if (line.includes('BRAIN FART')) current.doubtful = true;
+    }
+    if (/^\t+.*\{$/.test(line)) open.push(current.leaves.length);
     const member = /^(.*);\s*\/\*\s*(\d+)(?::\s*(\d+))?\s+(\d+)\s*\*\/$/.exec(line);
     if (!member) continue;
     const declaration = member[1]!;
+    if (/^\s*\}/.test(declaration)) {
+      const start = open.pop() ?? 0;
+      // Behind a pointer: what it leads to is no part of this type.
+      if (/^\s*\}\s*\*/.test(declaration)) current.leaves.length = start;
+    }
     const byte = Number(member[2]);
     const bits = /:(\d+)$/.exec(declaration.trim());
     const name = nameOf(declaration);
@@ -75,7 +105,7 @@ function nameOf(declaration: string): string {
   const pointer = /\(\*+\s*(?:const |volatile |restrict )*(\w+)/.exec(text);
   if (pointer) return pointer[1]!;
   const closed = /^\}\s*(.*)$/.exec(text);
-  const rest = (closed ? closed[1]! : text).replace(/(\[\d*\])+$/, '').trim();
+  const rest = (closed ? closed[1]!.replace(/^[\s*]+/, '') : text).replace(/(\[\d*\])+$/, '').trim();
   if (closed) return rest;
   const word = /(\w+)$/.exec(rest);
   return word && /[\s*]/.test(rest) ? word[1]! : '';

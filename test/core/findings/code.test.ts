@@ -29,6 +29,27 @@ __attribute__((section(".init.text"))) int setup(int x) { ready = 2; return x; }
 `,
 });
 
+const START = (init: string, use: string, mark = '') => `
+extern int rnd(int);
+${init}__attribute__((noinline)) int setup(int x) { return rnd(x) + 1; }${mark}
+int poll(int x) { return ${use}(x) * 3; }
+`;
+const INIT = '__attribute__((section(".init.text"))) ';
+
+hazard('init-code-changed: a function that loses its init section is called now', {
+  target: 'linux',
+  ignore: ['not-traceable'],
+  base: START(INIT, 'rnd'),
+  next: START('', 'setup', '\n//^^^ init-code-changed blocker'),
+});
+
+hazard('init-code-changed: near miss, a function that loses its init section and that nothing in the patch calls', {
+  target: 'linux',
+  ignore: ['not-traceable'],
+  base: START(INIT, 'rnd'),
+  next: START('', '1 + rnd'),
+});
+
 hazard('init-code-changed: near miss, main in .text.startup', {
   ignore: ['always-on-stack'],
   base: `
@@ -136,6 +157,22 @@ hazard('inline-widened: an edited function in its callers', {
     assert.match(findings[0]!.message, /clamp\(\) reaches first and second/);
   },
 });
+hazard('inline-widened: only a note where the function is a part of its one caller', {
+  base: widened(100, '').replace('clamp(x) + 1', 'x + 1'),
+  next: widened(200, '\n//^^^ inline-widened note').replace('clamp(x) + 1', 'x + 1'),
+  check: ({ findings }) => assert.match(findings[0]!.message, /first\(\) is what the patch replaces/),
+});
+hazard('inline-widened: one note for all parts of one function', {
+  base: widened(100, '')
+    .replace('void second', 'static int half(int x) { return x / 100; }\nvoid second')
+    .replace('put(clamp(x) + 1)', 'put(clamp(x) + half(x))')
+    .replace('put(clamp(x));', 'put(x);'),
+  next: widened(200, '\n//^^^ inline-widened note')
+    .replace('void second', 'static int half(int x) { return x / 200; }\nvoid second')
+    .replace('put(clamp(x) + 1)', 'put(clamp(x) + half(x))')
+    .replace('put(clamp(x));', 'put(x);'),
+  check: ({ findings }) => assert.deepEqual([...(findings[0]!.evidence.parts as string[])].sort(), ['clamp', 'half']),
+});
 hazard('inline-widened: near miss, a copy moves with the edit of the function around it', {
   base: widened(100, ''),
   next: widened(100, '').replace('put(clamp(x) + 1)', 'put(x); put(clamp(x + 9) * 3)'),
@@ -160,6 +197,23 @@ hazard('line-only-change', {
   check: ({ verdict, findings }) => {
     assert.equal(verdict, 'unchanged');
     assert.equal(findings[0]?.fixes[0]?.kind, 'leave-out');
+  },
+});
+hazard('line-only-change: one note for all functions of the unit', {
+  base: `${asserting('', '0')}${asserting('', '1')
+    .replaceAll('divide', 'ratio')
+    .replaceAll('before', 'other')
+    .replace(/#define.*\n/, '')}`,
+  next: `${asserting('/* one\n * two */\n', '0').replace(') {\n  CHECK', ') {\n//^^^ line-only-change note\n  CHECK')}${asserting(
+    '',
+    '1',
+  )
+    .replaceAll('divide', 'ratio')
+    .replaceAll('before', 'other')
+    .replace(/#define.*\n/, '')}`,
+  check: ({ findings }) => {
+    assert.deepEqual([...(findings[0]!.evidence.functions as string[])].sort(), ['divide', 'ratio']);
+    assert.equal(findings[0]?.related.length, 1);
   },
 });
 hazard('line-only-change: near miss, another constant as well', {
@@ -212,14 +266,12 @@ void serve(void) {
 hazard('always-on-stack: a loop without a way out, with a jump table in it', {
   base: looping(22, ''),
   next: looping(23, '').replace('(void) {\n  for', '(void) {\n//^^^ always-on-stack review\n  for'),
-  ignore: ['varargs-or-jumptable'],
 });
 hazard('always-on-stack: near miss, the loop can be left', {
   base: looping(22, 'if (event < 0) return;'),
   next: looping(23, 'if (event < 0) return;'),
-  ignore: ['varargs-or-jumptable'],
 });
-hazard('always-on-stack: main, and a function that does not return', {
+hazard('always-on-stack: main, but not a function that ends the program', {
   base: `
 extern int run(int);
 extern _Noreturn void exit(int);
@@ -230,10 +282,43 @@ int main(int argc, char **argv) { (void)argv; while (run(argc)) argc++; return 0
 extern int run(int);
 extern _Noreturn void exit(int);
 _Noreturn void die(int code) { run(code); exit(2); }
-//^^^ always-on-stack review
 int main(int argc, char **argv) { (void)argv; while (run(argc)) argc += 2; return 0; }
 //^^^ always-on-stack review
 `,
+});
+hazard('always-on-stack: a function that ends in one that never comes back', {
+  base: `
+extern int run(int);
+extern void prepare(int);
+__attribute__((noinline)) static void serve(void) { for (;;) run(1); }
+void worker(int x) { prepare(x + 1); serve(); }
+`,
+  next: `
+extern int run(int);
+extern void prepare(int);
+__attribute__((noinline)) static void serve(void) { for (;;) run(1); }
+void worker(int x) { prepare(x + 2); serve(); }
+//^^^ always-on-stack review
+`,
+});
+hazard('always-on-stack: near miss, a signal handler that ends the program by way of others', {
+  base: `
+extern int run(int);
+extern _Noreturn void exit(int);
+extern void (*signal(int, void (*)(int)))(int);
+__attribute__((noinline)) static void leave(int code) { run(code); exit(code); }
+static void handler(int sig) { if (run(sig)) run(3); leave(1); }
+void setup(void) { signal(2, handler); }
+`,
+  next: `
+extern int run(int);
+extern _Noreturn void exit(int);
+extern void (*signal(int, void (*)(int)))(int);
+__attribute__((noinline)) static void leave(int code) { run(code); exit(code); }
+static void handler(int sig) { if (run(sig)) run(4); leave(1); }
+void setup(void) { signal(2, handler); }
+`,
+  ignore: ['fnptr-identity'],
 });
 hazard('always-on-stack: near miss, a changed function that only calls one of those', {
   base: `
@@ -260,9 +345,86 @@ hazard('lock-semantics: the lock is released earlier', {
     '\n//^^^ lock-semantics review',
   ),
 });
+const twoLocks = (body: string, mark = ''): string => `
+struct lock { int v; }; static struct lock one, two;
+extern void mutex_lock(struct lock *); extern void mutex_unlock(struct lock *); extern int work(int);
+int run(int x) {${mark}
+  ${body}
+}
+void other(void) { mutex_lock(&one); mutex_lock(&two); one.v += two.v; mutex_unlock(&two); mutex_unlock(&one); }
+`;
+hazard('lock-semantics: the same calls with the locks in another order', {
+  base: twoLocks(
+    'mutex_lock(&one);\n mutex_lock(&two);\n x = work(x);\n mutex_unlock(&two);\n mutex_unlock(&one);\n return x;',
+  ),
+  next: twoLocks(
+    'mutex_lock(&two);\n mutex_lock(&one);\n x = work(x);\n mutex_unlock(&one);\n mutex_unlock(&two);\n return x;',
+    '\n//^^^ lock-semantics review',
+  ),
+  check: ({ findings }) => {
+    assert.deepEqual(findings[0]?.evidence.next, [
+      'mutex_lock(two)',
+      'mutex_lock(one)',
+      'mutex_unlock(one)',
+      'mutex_unlock(two)',
+    ]);
+    assert.deepEqual(
+      findings[0]?.related.map(({ at }) => at?.line),
+      [4, 5, 7, 8],
+    );
+  },
+});
+hazard('lock-semantics: near miss, one of two locks by a pointer, in the same order', {
+  base: twoLocks(
+    'struct lock *l = x > 7 ? &one : &two;\n mutex_lock(l);\n x = work(x);\n mutex_unlock(l);\n return x;',
+  ),
+  next: twoLocks(
+    'struct lock *l = x > 8 ? &one : &two;\n mutex_lock(l);\n x = work(x + 1);\n mutex_unlock(l);\n return x;',
+  ),
+});
 hazard('lock-semantics: near miss, the same calls around other work', {
   base: locked('mutex_lock(&big);\n int r = work(x);\n mutex_unlock(&big);\n return r;'),
   next: locked('mutex_lock(&big);\n int r = work(x + 1);\n mutex_unlock(&big);\n return r * 2;'),
+});
+
+hazard('lock-semantics: near miss, the body moved into a new function', {
+  base: locked('mutex_lock(&big);\n int r = work(x);\n mutex_unlock(&big);\n return r;'),
+  next: `
+struct lock; extern struct lock big;
+extern void mutex_lock(struct lock *); extern void mutex_unlock(struct lock *); extern int work(int);
+static __attribute__((noinline)) int moved(int x) {
+  mutex_lock(&big);\n int r = work(x);\n mutex_unlock(&big);\n return r;
+}
+int run(int x) { return moved(x + 1) + 3; }
+`,
+});
+hazard('lock-semantics: near miss, questions whether a lock is held', {
+  base: `
+struct lock; extern struct lock big;
+extern void mutex_lock(struct lock *); extern void mutex_unlock(struct lock *); extern int work(int);
+extern int rcu_read_lock_held(void), lock_is_held_type(struct lock *); extern void mmap_lock_trace_start(void);
+int run(int x) { mutex_lock(&big); x = work(x); mutex_unlock(&big); return x; }
+`,
+  next: `
+struct lock; extern struct lock big;
+extern void mutex_lock(struct lock *); extern void mutex_unlock(struct lock *); extern int work(int);
+extern int rcu_read_lock_held(void), lock_is_held_type(struct lock *); extern void mmap_lock_trace_start(void);
+int run(int x) { mutex_lock(&big); x = work(x) + rcu_read_lock_held() + lock_is_held_type(&big); mmap_lock_trace_start(); mutex_unlock(&big); return x; }
+`,
+});
+const inlinedLocks = (before: string, value: number): string => `${before}
+struct lock; extern int work(int);
+extern void mutex_lock(struct lock *); extern void mutex_unlock(struct lock *);
+static inline void enter(struct lock *l) { mutex_lock(l); }
+static inline void leave(struct lock *l) { mutex_unlock(l); }
+int run(int x, struct lock *a) {
+  leave(a); if (x > ${value}) { x = work(x); }
+  enter(a); return x;
+}
+`;
+hazard('lock-semantics: near miss, locks taken by inlined functions whose lines moved', {
+  base: inlinedLocks('', 1),
+  next: inlinedLocks('\n\n\n', 200),
 });
 
 hazard('fnptr-identity: the address of a new function is handed out', {
@@ -298,6 +460,16 @@ hazard('fnptr-identity: in a Linux payload they do not', {
   next: compared.next.replace('+ 2; }', '+ 2; }\n//^^^ fnptr-identity review'),
   ignore: ['not-traceable'],
 });
+const here = (value: number): string => `
+extern void acquire(void *, void *); extern int rnd(int);
+int run(int x, void *lock) { here: acquire(lock, &&here); if (rnd(x) > ${value}) goto here; return x; }
+`;
+hazard('fnptr-identity: near miss, a label of its own (_THIS_IP_)', {
+  target: 'linux',
+  base: here(3),
+  next: here(400),
+  ignore: ['not-traceable'],
+});
 hazard('fnptr-identity: near miss, a new function that is only called', {
   base: `
 extern int rnd(int);
@@ -310,12 +482,52 @@ void arm(int x) { rnd(other(x)); }
 `,
 });
 
-hazard('varargs-or-jumptable', {
+hazard('varargs-or-jumptable: not for a switch table, which is copied with the code', {
   base: looping(22, 'if (event < 0) return;'),
-  next: looping(23, 'if (event < 0) return;').replace(
-    '(void) {\n  for',
-    '(void) {\n//^^^ varargs-or-jumptable note\n  for',
+  next: looping(23, 'if (event < 0) return;'),
+});
+
+const labelled = (table: string, by: number, shuffle = ''): string => `
+int run(const char *p) {
+  ${table} = { &&zero, &&one, &&two };
+  int r = 0;
+  ${shuffle}
+  goto *labels[*p & 1];
+zero: r = 7 * p[1]; goto out;
+one: r = ${by} + p[2]; goto out;
+two: r = 300;
+out: return r;
+}
+`;
+const shuffle = "if (p[3] == 'x') labels[0] = labels[2];";
+hazard('varargs-or-jumptable: labels in a table that can be written lead into the old code', {
+  base: labelled('static void *labels[]', 100, shuffle),
+  next: labelled('static void *labels[]', 101, shuffle).replace(
+    'run(const char *p) {',
+    'run(const char *p) {\n//^^^ varargs-or-jumptable blocker',
   ),
+  ignore: ['data-init-changed'],
+});
+hazard('varargs-or-jumptable: near miss, the same table as a constant is copied with the code', {
+  base: labelled('static void *const labels[]', 100),
+  next: labelled('static void *const labels[]', 101),
+});
+hazard('varargs-or-jumptable: near miss, writable pointers to functions lead to the redirected entries', {
+  base: `
+static int one(int x) { return x + 1; }
+int two(int x) { return x * 2 + one(x) * 5; }
+static int (*table[])(int) = { one, two };
+void swap(void) { table[0] = two; }
+int run(int i) { return table[i & 1](i) + 1; }
+`,
+  next: `
+static int one(int x) { return x + 1; }
+int two(int x) { return x * 3 + one(x) * 5; }
+static int (*table[])(int) = { one, two };
+void swap(void) { table[0] = two; }
+int run(int i) { return table[i & 1](i) + 2; }
+`,
+  ignore: ['fnptr-identity'],
 });
 
 const traced = (value: number): string => `
@@ -376,6 +588,45 @@ __attribute__((constructor)) static void late(void) { prepare(7); }
 int run(int x) { prepare(x); return x + 1; }
 `,
 });
+const parameter = (more: string, use: string) => `
+struct param { const char *name; void *var; };
+int quiet;
+extern void tell(int);
+${more}
+int run(int x) { ${use} return x + 1; }
+`;
+hazard('edit-not-covered: a new boot parameter would never be read; what is dropped is no data of the patch', {
+  target: 'xen',
+  base: parameter('', 'tell(x);'),
+  next: parameter(
+    `static int loud;
+//^^^ hook-not-reappliable review
+//^^^ new-global note
+static const char text[] __attribute__((used, section(".init.rodata"))) = "loud";
+static struct param setup __attribute__((used, section(".init.setup"))) = { text, &loud };
+//^^^ edit-not-covered blocker`,
+    'if (loud) tell(x);',
+  ),
+  check: ({ findings }) => {
+    const data = findings.find(({ code }) => code === 'hook-not-reappliable')!;
+    assert.deepEqual(data.evidence.data, ['loud']);
+    const left = findings.find(({ code }) => code === 'edit-not-covered')!;
+    assert.match(
+      left.message,
+      /^Part of the edit would be left out: setup is new in \.init\.setup, which the hypervisor went through/,
+    );
+  },
+});
+hazard('edit-not-covered: a new initcall would never run', {
+  target: 'xen',
+  base: parameter('', 'tell(x);'),
+  next: parameter(
+    `static int __attribute__((section(".init.text"))) late(void) { tell(9); return 0; }
+static int (*const call)(void) __attribute__((used, section(".initcall1.init"))) = late;
+//^^^ edit-not-covered blocker`,
+    'tell(x + 1);',
+  ),
+});
 hazard('edit-not-covered: a registration table without a symbol of its own', {
   base: `
 __asm__(".pushsection .modtab,\\"a\\"\\n .long 7\\n .popsection");
@@ -393,6 +644,31 @@ int run(int x) { return x * 5 + 1; }
       ['edit-not-covered', '.modtab', 1],
     );
   },
+});
+const parameters = (more: string, value: number): string => `
+struct param { const char *name; int *value; };
+static int limit = 3;
+static const struct param param_limit __attribute__((section("__param"), used)) = { "limit", &limit };
+${more}
+int run(int x) { return x * ${value} + limit++; }
+`;
+hazard('edit-not-covered: an entry of a table that the linker collects', {
+  base: parameters('', 5),
+  next: parameters(
+    `static int more = 7;
+static const struct param param_more __attribute__((section("__param"), used)) = { "more", &more };
+//                        ^^^^^^^^^^ edit-not-covered blocker`,
+    5,
+  ),
+});
+hazard('edit-not-covered: near miss, a variable in a section of its own that code uses', {
+  base: parameters('', 5),
+  next: parameters(
+    `static int shared __attribute__((section("shared_data"))) = 7;
+//         ^^^^^^ new-global note
+int get(void) { return shared++; }`,
+    5,
+  ),
 });
 hazard('edit-not-covered: near miss, the same constructors in another order of functions', {
   base: `

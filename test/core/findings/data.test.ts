@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { DEFAULT_ARGS } from '../../support/cc.ts';
 import { hazard } from '../../support/markers.ts';
 
 // The codes about data are a family: each change of an object must be reported by exactly one of them.
@@ -142,7 +143,7 @@ int weight(int i) { return weights[i]; }
 `,
   next: `
 static const short weights[] = { 1, 2, 5, 8 };
-//^^^ rodata-changed blocker
+//^^^ rodata-changed note
 int weight(int i) { return weights[i]; }
 `,
 });
@@ -185,6 +186,19 @@ void set(int x) { limit = x; }
   check: ({ findings }) => assert.match(findings[0]!.message, /zeroed data \(\.bss\) to initialised data/),
 });
 
+hazard('data-section-moved: const added', {
+  base: `
+int table[3] = { 1, 2, 3 };
+int at(int i) { return table[i]; }
+`,
+  next: `
+const int table[3] = { 1, 2, 3 };
+//^^^ data-section-moved review
+int at(int i) { return table[i]; }
+`,
+  check: ({ findings }) => assert.match(findings[0]!.message, /became const/),
+});
+
 hazard('data-section-moved: const taken away', {
   base: `
 const int table[3] = { 1, 2, 3 };
@@ -219,6 +233,31 @@ char buffer[64] __attribute__((aligned(128)));
 //^^^ data-align-changed review
 char at(int i) { return buffer[i]; }
 `,
+});
+
+const VECTORS = (align: string, body = 'long v[4];') => `
+struct vec { ${body} }${align};
+struct vec *last;
+void keep(struct vec *from, int n) { last[n] = *from; }
+`;
+const STRICT = '__attribute__((aligned(32)))';
+
+hazard('data-align-changed: a type of the same size, told by DWARF 5', {
+  base: VECTORS(''),
+  next: VECTORS(` ${STRICT}`).replace('\nstruct vec *', '\n//^^^ data-align-changed review\nstruct vec *'),
+  args: [...DEFAULT_ARGS, '-gdwarf-5'],
+});
+
+hazard('data-align-changed: not for a type that is less strict, nor for what it had by itself', {
+  base: VECTORS(` ${STRICT}`),
+  next: VECTORS(' __attribute__((aligned(8)))'),
+  args: [...DEFAULT_ARGS, '-gdwarf-5'],
+});
+
+hazard('data-align-changed: near miss, an alignment that the type had by itself is written down', {
+  base: VECTORS('', 'struct { char a; long b; } v[2];'),
+  next: VECTORS(' __attribute__((aligned(8)))', 'struct { char a; long b; } v[2];'),
+  args: [...DEFAULT_ARGS, '-gdwarf-5'],
 });
 
 hazard('data-align-changed: near miss, less', {

@@ -95,6 +95,12 @@ hazard('static-call-or-key: near miss, an exported key used by a module', {
   base: branch('exported', 1),
   next: branch('exported', 200),
 });
+hazard('static-call-or-key: near miss, a key that the edit adds', {
+  ...common,
+  target: 'linux',
+  base: branch('exported', 1),
+  next: at(branch('added', 200).replace('struct key mine', 'struct key added, mine'), '//     ^^^ new-global note', 3),
+});
 
 const alternative = (value: number) => `#include "kernel.h"
 int f(int a) { asm volatile(ALT14("nop;nop;nop", "stac", 0x134)); return ext(a) + ${value}; }
@@ -107,6 +113,17 @@ hazard('cpu-dependent-code: an alternative', {
   check: ({ findings }) => {
     const found = findings.find(({ code }) => code === 'cpu-dependent-code')!;
     assert.match(found.message, /SMAP/);
+    assert.doesNotMatch(found.message, /numbered/);
+  },
+});
+hazard('cpu-dependent-code: an alternative for a feature without a name here', {
+  ...common,
+  target: 'xen',
+  base: alternative(1).replace('0x134', '19*32+11'),
+  next: at(alternative(2).replace('0x134', '19*32+11'), '//^^^ cpu-dependent-code review', 2),
+  check: ({ findings }) => {
+    const found = findings.find(({ code }) => code === 'cpu-dependent-code')!;
+    assert.match(found.message, /has feature 19\*32\+11 \(numbered as in cpufeatures\.h\)\./);
   },
 });
 const features = (value: number, other = 1) => `int avx(int), plain(int);

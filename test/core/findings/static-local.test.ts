@@ -127,6 +127,21 @@ void stays(int x) { log_it(next_id() - x); }
 `,
 });
 
+const warnsOnce = (more: string): string => `
+extern void log_it(int);
+static inline __attribute__((always_inline)) int checked(int v) {
+  static _Bool warned __attribute__((section(".data.once")));
+  if (v > 7 && !warned) { warned = 1; log_it(-1); }
+  return v;
+}
+void changed(int x) { log_it(checked(x)); ${more} }
+void stays(int x) { log_it(checked(x) - 3); }
+`;
+hazard('static-local-shared: near miss, a flag of a message that is printed once', {
+  base: warnsOnce(''),
+  next: warnsOnce('log_it(checked(x + 1));'),
+});
+
 hazard('static-local-shared: near miss, only functions of the patch use it', {
   base: `
 extern void log_it(int);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { CASE_COMPILERS } from '../../support/cc.ts';
 import { hazard } from '../../support/markers.ts';
 
 const users = (mark = ''): string => `
@@ -31,7 +32,7 @@ ${users('\n//^^^ data-size-changed blocker')}`,
     assert.match(grown!.message, /24 to 28 bytes.*4 bytes too small: conns \(static\)/);
     assert.equal(verdict, 'blocked');
     assert.equal(finding?.symbol, 'struct conn');
-    assert.match(finding!.message, /24 → 28 bytes.*flags is new at offset 4 \(4 bytes\)/);
+    assert.match(finding!.message, /24 → 28 bytes.*flags is new at offset 4 \(4 bytes\), which moves port and name\./);
     assert.deepEqual(finding!.evidence.pushed, ['port', 'name']);
     assert.deepEqual(
       finding!.evidence.outlivesBy,
@@ -229,3 +230,42 @@ extern int fill(struct tmp *t);
 int work(int n) { struct tmp t = { n, 0, 1 }; fill(&t); return t.a + t.b; }
 `,
 });
+
+const SLOTS = (field: string) => `
+void *slot_get(void);
+${field}
+static __attribute__((noinline)) void use(struct job *p) { struct job *q = slot_get(); if (q) p->n += q->n; }
+int tick(int v) { struct job j; j.id = v; j.n = v + 1; use(&j); return j.n; }
+`;
+
+hazard('near miss of that: a pointer variable of the same type as a parameter leads to an instance made elsewhere', {
+  base: SLOTS(`struct job {
+  int id;
+  int n;
+};`),
+  next: SLOTS(`struct job {
+  int id;
+  int flags;
+//^^^ struct-layout blocker
+//^^^ struct-grown blocker
+  int n;
+};`),
+});
+
+const PASSED = (field: string, inline: string) => `
+int rnd(void);
+struct job { int id; ${field}volatile int n; };
+static ${inline} void use(struct job *p) { p->n += rnd() + p->id; }
+int tick(int v) { struct job j; j.id = v; j.n = rnd(); use(&j); use(&j); return j.n; }
+`;
+
+for (const [inline, compilers] of [
+  ['__attribute__((noinline))', CASE_COMPILERS],
+  // clang leaves only the last field, at the same place: tick() does not change, so it stays.
+  ['inline __attribute__((always_inline))', ['gcc-11', 'gcc-12']],
+] as const)
+  hazard(`near miss: an automatic variable whose address goes to a function of the patch only: ${inline}`, {
+    base: PASSED('', inline),
+    next: PASSED('int flags; ', inline),
+    compilers,
+  });

@@ -6,7 +6,7 @@ import { alignRows } from '../../../server/src/core/diff/rows.ts';
 import { typeTable } from '../../../server/src/core/diff/type-table.ts';
 import { hoverFunction, hoverLine, hoverMember, hoverType } from '../../../server/src/core/render/hover.ts';
 import { layoutRows, renderLayoutChange, renderStruct } from '../../../server/src/core/render/layout.ts';
-import { compile } from '../../support/cc.ts';
+import { CASE_COMPILERS, compile, hasTool } from '../../support/cc.ts';
 
 const analyser = createAnalyser();
 
@@ -101,7 +101,7 @@ test('enums and typedefs', async () => {
   assert.equal(text('num'), '- typedef int num; /* 4 bytes */\n+ typedef long int num; /* 8 bytes */\n');
 });
 
-for (const compiler of ['gcc-12', 'clang-14']) {
+for (const compiler of CASE_COMPILERS.filter(hasTool)) {
   test(`hovers on a function and its lines [${compiler}]`, async () => {
     const next = before.replace('return rnd(port) + conns', 'return rnd(port) * 3 + conns');
     const { pair, diff, findings } = await comparisonOf(before, next, compiler);

@@ -6,9 +6,9 @@ import { diffSignatures } from '../../../server/src/core/diff/signatures.ts';
 import { declare, typeTable } from '../../../server/src/core/diff/type-table.ts';
 import type { ObjectPair, TypeChange } from '../../../server/src/core/diff/types.ts';
 import type { DwarfInfo, DwarfType, Member } from '../../../server/src/core/dwarf/types.ts';
-import { compile } from '../../support/cc.ts';
+import { CASE_COMPILERS, compile, hasTool } from '../../support/cc.ts';
 
-const compilers = ['gcc-12', 'gcc-11', 'clang-14'] as const;
+const compilers = CASE_COMPILERS.filter(hasTool);
 const analyser = createAnalyser();
 const provenance = { unit: 'unit.c', baseCommand: [], nextCommand: [], compiler: '', baseline: 'test' };
 
@@ -242,6 +242,8 @@ test('broken type graphs end', async () => {
     variables: [],
     linesOf: () => [],
     problems: [],
+    structSize: () => undefined,
+    typesLike: () => undefined,
     types: [
       type(0, { kind: 'typedef', name: 'loop', target: 1 }),
       type(1, { kind: 'const', target: 0 }),
@@ -285,3 +287,19 @@ test('the cost is linear in the number of types', async () => {
   // Eight times the types: quadratic cost would be 64 times.
   assert.ok(large < Math.max(small, 4) * 32, `${small.toFixed(1)} ms for 250 types, ${large.toFixed(1)} ms for 2000`);
 });
+
+for (const compiler of compilers) {
+  test(`a constant array is declared const once [${compiler}]`, async () => {
+    const source =
+      'const struct pair { int a; const char *b; } table[2][3] = { { { 1, "x" } } }; const char word[4] = "abc";\n';
+    const { base } = await pairOf(source, source, compiler);
+    const types = typeTable(base.dwarf);
+    const of = (name: string) => {
+      const variable = base.dwarf.variables.find((each) => each.name === name);
+      assert.ok(variable?.type !== undefined, name);
+      return declare(types, variable.type, name);
+    };
+    assert.equal(of('table'), 'const struct pair table[2][3]');
+    assert.equal(of('word'), 'const char word[4]');
+  });
+}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hasTool } from '../../support/cc.ts';
+import { CASE_COMPILERS, hasTool } from '../../support/cc.ts';
 import { diffSources } from '../diff/support.ts';
 import { MACROS } from './macros.ts';
 
@@ -131,7 +131,7 @@ const CASES: readonly Case[] = [
 ];
 
 for (const one of CASES) {
-  for (const compiler of ['gcc-12', 'gcc-11', 'clang-14']) {
+  for (const compiler of CASE_COMPILERS) {
     for (const args of [
       ['-O2', '-g', '-fno-pic', '-ffunction-sections', '-fdata-sections'],
       ['-O2', '-fno-pic'],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readList, readSteps } from '../../../server/src/targets/xen.ts';
 import { explainRefusal, type XenAction } from '../../../server/src/targets/xen-reasons.ts';
+import { newWords, readBuildId, readList, readSteps } from '../../../server/src/targets/xen-script.ts';
 
 /** One refusal as it was seen: what xen-livepatch printed, what the hypervisor's console said, and what the user has to be told. */
 const seen: readonly (readonly [XenAction, string, string, string, RegExp])[] = [
@@ -117,6 +117,16 @@ const seen: readonly (readonly [XenAction, string, string, string, RegExp])[] = 
   ['list', 'Failed to list.\nError 38: Function not implemented', '', 'no-livepatching', /CONFIG_LIVEPATCH/],
   ['apply', "Applying fix... failed\nOperation didn't complete.", '', 'quiesce-timeout', /Look at the list/],
   ['apply', 'Failed to get status of fix.\nError 2: No such file or directory', '', 'not-uploaded', /Upload it first/],
+  ['upload', 'sh: sudo: not found', '', 'no-permission', /root@host/],
+  ['upload', 'sudo: a password is required', '', 'no-permission', /without one/],
+  ['upload', 'eve is not in the sudoers file.  This incident will be reported.', '', 'no-permission', /not root/],
+  [
+    'upload',
+    'sudo: unable to resolve host lab: Name or service not known\nUploading fix... failed\nError 17: File exists',
+    '',
+    'already-uploaded',
+    /Unload that first/,
+  ],
   ['apply', 'something nobody foresaw', '', 'refused', /something nobody foresaw/],
 ];
 
@@ -137,6 +147,18 @@ describe('what Xen refuses, explained', () => {
       '(XEN) livepatch: other: Unknown symbol: nothing_of_ours\n(XEN) fix: wrong version',
     );
     assert.equal(told.reason, 'already-uploaded');
+  });
+
+  it('a name that another tool gave may hold any characters', () => {
+    const id = 'fix(1)+[a.b]';
+    const told = explainRefusal(
+      'upload',
+      id,
+      'failed\nError 2: No such file',
+      `(XEN) livepatch: ${id}: Unknown symbol: gone`,
+    );
+    assert.equal(told.reason, 'unknown-symbol');
+    assert.match(told.message, /gone/);
   });
 });
 
@@ -172,4 +194,24 @@ describe('what xen-livepatch prints', () => {
     );
     assert.equal(steps[0]!.output, 'Uploading... completed');
   });
+
+  it('the build id as od prints it', () => {
+    const id = '502b6454e9f362f1b662af188d2d84c6ae82ab8b';
+    assert.equal(readBuildId(' 50 2b 64 54 e9 f3 62 f1 b6 62 af 18 8d 2d 84 c6\n ae 82 ab 8b\n'), id);
+    assert.equal(readBuildId(' 3c 64 65 6e 69 65 64 3e 0a'), undefined);
+    assert.equal(readBuildId('od: /sys/hypervisor/properties/buildid: No such file or directory'), undefined);
+  });
+});
+
+describe("what a console's buffer says that it did not say before", () => {
+  for (const [name, before, now, wanted] of [
+    ['nothing new', 'a\nb\n', 'a\nb\n', ''],
+    ['nothing before', '', 'a\nb', 'a\nb'],
+    ['lines at the end', 'a\nb', 'a\nb\nc\nd', 'c\nd'],
+    ['the same words again', 'a\nrefused', 'a\nrefused\nrefused', 'refused'],
+    ['the oldest lines have gone', 'a\nb\nc', 'b\nc\nd', 'd'],
+    ['the oldest line has lost its beginning', 'a\nlong line\nc', 'line\nc\nd', 'd'],
+    ['everything is new', 'a\nb', 'x\ny', 'x\ny'],
+  ] as const)
+    it(name, () => assert.equal(newWords(before, now), wanted));
 });

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../../server/src/targets/transport/local.ts';
 import { openSsh, shellWord } from '../../../server/src/targets/transport/ssh.ts';
+import { withLock } from '../../../server/src/vm/cache.ts';
 import { withFolders, writeCpio } from '../../../server/src/vm/cpio.ts';
 import { listLines, stanzas } from '../../../server/src/vm/debian.ts';
 import { clean, deathIn, qemuArguments } from '../../../server/src/vm/qemu.ts';
@@ -92,5 +97,54 @@ describe('parts of virtual machines', () => {
     assert.equal((await run('sleep', ['60'], { signal: stop.signal })).ended, 'cancelled');
     assert.ok(Date.now() - began < 10_000);
     assert.equal((await run('/no/such/program', [])).status, 127);
+  });
+
+  it('one process at a time fills the cache; a dead one does not hold it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lpa-lock-'));
+    const path = join(folder, 'create.lock');
+    try {
+      const order: string[] = [];
+      const said: string[] = [];
+      const work = { say: (text: string) => void said.push(text) };
+      const task = (name: string) =>
+        withLock(path, 'makes a machine', work, async () => {
+          order.push(`${name} begins`);
+          await sleep(50);
+          order.push(`${name} ends`);
+        });
+      await Promise.all(['a', 'b', 'c'].map(task));
+      assert.equal(order.length, 6);
+      for (let n = 0; n < 6; n += 2) assert.equal(order[n]!.replace('begins', 'ends'), order[n + 1]);
+      assert.ok(said.some((text) => text === `waiting for process ${process.pid}, which makes a machine`));
+      // Somebody who is gone: the id is of a process that began at another time.
+      await writeFile(path, `${process.pid} 1`);
+      await task('d');
+      assert.equal(order.at(-1), 'd ends');
+      // Somebody who was killed before it wrote who it is; one that is just being taken is waited for.
+      await writeFile(path, '');
+      await utimes(path, new Date(), new Date(Date.now() - 11_000));
+      await task('killed');
+      assert.equal(order.at(-1), 'killed ends');
+      await writeFile(path, '');
+      const taking = task('taken');
+      await sleep(400);
+      assert.equal(order.at(-1), 'killed ends');
+      await rm(path);
+      await taking;
+      // What fails lets go; who waits can be cancelled.
+      await assert.rejects(
+        withLock(path, 'x', work, () => Promise.reject(new Error('no'))),
+        /^Error: no$/,
+      );
+      const stop = new AbortController();
+      const held = task('e');
+      const waiting = withLock(path, 'x', { ...work, signal: stop.signal }, () => Promise.resolve());
+      stop.abort();
+      await assert.rejects(waiting, /cancelled/);
+      await held;
+      assert.deepEqual(await readdir(folder), []);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });

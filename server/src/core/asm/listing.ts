@@ -1,3 +1,4 @@
+import type { InlinedCall, SourceLocation } from '../dwarf/types.ts';
 import type { ElfSymbol, Relocation } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { scannerFor } from './machine.ts';
@@ -6,6 +7,7 @@ import { branchTargetOf, branchTargets, paddingOf } from './normalise.ts';
 import { putBranch, putReference, referenceText, roleOf } from './operands.ts';
 import { type Body, isCode, isNamelessConstant, placesOf, SHF } from './places.ts';
 import { relocationMeaning } from './relocation.ts';
+import { Recent } from './remember.ts';
 import { instructionAt, KIND, type Scan } from './scan.ts';
 import { sourceReader } from './source.ts';
 import {
@@ -23,13 +25,24 @@ import type { AsmReference, AsmRow, Instruction } from './types.ts';
  * The instructions of a function with everything that depends on addresses replaced by its meaning: relocation targets as
  * symbol and addend, branch targets as labels, string literals as text. Empty for symbols that are not code.
  */
-export function listFunction(object: ObjectModel, symbol: ElfSymbol): AsmRow[] {
+export function listFunction(object: ObjectModel, symbol: ElfSymbol): readonly AsmRow[] {
   const body = placesOf(object.elf).bodyOf(symbol);
   return body ? listBody(object, body) : [];
 }
 
-/** As `listFunction`, for a piece of code. */
-export function listBody(object: ObjectModel, body: Body): AsmRow[] {
+const listings = new WeakMap<ObjectModel, Recent<AsmRow>>();
+
+/** As `listFunction`, for a piece of code. The rows of the last few are kept with the object. */
+export function listBody(object: ObjectModel, body: Body): readonly AsmRow[] {
+  let recent = listings.get(object);
+  if (!recent) {
+    recent = new Recent();
+    listings.set(object, recent);
+  }
+  return recent.get(`${body.section} ${body.start} ${body.size}`, () => list(object, body));
+}
+
+function list(object: ObjectModel, body: Body): AsmRow[] {
   const { elf } = object;
   const section = elf.sections[body.section];
   const scanner = scannerFor(elf.machine);
@@ -45,6 +58,10 @@ export function listBody(object: ObjectModel, body: Body): AsmRow[] {
   const padding = paddingOf(scan, body.start, (index) => targets[index] === 1);
   const sourceAt = sourceReader(object, body);
   const rows: AsmRow[] = [];
+  // Instructions in a row mostly stand in the same inlined calls.
+  let calls: readonly InlinedCall[] = [];
+  let inlinedFrom: readonly string[] = [];
+  let inlinedAt: readonly (SourceLocation | undefined)[] = [];
   let next = 0;
   for (const [i, instruction] of instructions.entries()) {
     const start = instruction.offset;
@@ -62,18 +79,24 @@ export function listBody(object: ObjectModel, body: Body): AsmRow[] {
     );
     const source = sourceAt(start);
     const label = labels.get(i);
-    rows.push({
+    if (source.calls !== calls) {
+      calls = source.calls;
+      inlinedFrom = calls.map((call) => call.name);
+      inlinedAt = calls.map((call) => call.call);
+    }
+    const row: { -readonly [K in keyof AsmRow]: AsmRow[K] } = {
       offset: start - body.start,
       bytes: code.subarray(start - body.start, start - body.start + instruction.size),
       mnemonic: instruction.mnemonic,
       operands,
       references,
-      ...(label ? { label } : {}),
-      ...(source.location ? { source: source.location } : {}),
-      inlinedFrom: source.calls.map((call) => call.name),
-      ...(source.calls.length > 0 ? { inlinedAt: source.calls.map((call) => call.call) } : {}),
-      ...(padding[i] ? { padding: true } : {}),
-    });
+      inlinedFrom,
+    };
+    if (label) row.label = label;
+    if (source.location) row.source = source.location;
+    if (calls.length > 0) row.inlinedAt = inlinedAt;
+    if (padding[i]) row.padding = true;
+    rows.push(row);
   }
   return rows;
 }
@@ -111,6 +134,7 @@ function withReferences(
     const table = tables.get(relocation);
     const reference = {
       ...describe(object, target, meaning.name),
+      rawAddend: relocation.addend,
       ...(table ? { labels: table.map((index) => labels.get(index)!) } : {}),
     };
     references.push(reference);

@@ -1,3 +1,4 @@
+import { EM_AARCH64 } from '../elf/constants.ts';
 import type { ElfFile, ElfSymbol, Section } from '../elf/types.ts';
 
 /** Section flags (gABI "Section Attribute Flags"). */
@@ -92,6 +93,26 @@ export function isNobits(section: Section): boolean {
   return section.type === SHT_NOBITS;
 }
 
+/** Constants with addresses in them: writable only for the dynamic linker. */
+export function isRelro({ name }: Section): boolean {
+  return /^\.data\.rel\.ro(\.|$)/.test(name);
+}
+
+/** A section that running code can write to. */
+const isWritable = (section: Section): boolean => (section.flags & SHF.write) !== 0 && !isRelro(section);
+
+/**
+ * Data that the compiler made for itself under a label that only the assembler sees, with a section of its own (`-fdata-sections`): what a
+ * sanitizer reports of a place in the code (`.Lubsan_data3`, clang's `.L__unnamed_3`). No symbol names it, and its number changes from run
+ * to run; it may be writable, since the sanitizer marks in it what it has reported. It goes with the code that uses it, like a constant.
+ */
+export function isRecord({ name }: Section): boolean {
+  return RECORD.test(name);
+}
+
+/** Not gcc's own record of an object with counters (`.LPBX0`, --coverage), which holds a stamp of the source's text. */
+const RECORD = /^\.data(\.rel(\.ro)?(\.local)?)?\.\.L(?!PBX)/;
+
 /**
  * Labels of constants that the compiler made, in read-only sections: their names carry no meaning and change from run to
  * run, so only their contents count. gcc: `.LC0`, `CSWTCH.1`, `__func__.2`; clang: `.L.str.3`, `.LCPI0_0`, `switch.table.f`,
@@ -100,19 +121,54 @@ export function isNobits(section: Section): boolean {
 export function isNamelessConstant(elf: ElfFile, symbol: ElfSymbol): boolean {
   if (symbol.bind !== 'local' || typeof symbol.place !== 'number') return false;
   const section = elf.sections[symbol.place];
-  if (!section || section.flags & (SHF.exec | SHF.write)) {
-    // Relocated constants are in .data.rel.ro sections, which are writable only for the dynamic linker.
-    if (!section?.name.startsWith('.data.rel.ro')) return false;
-  }
+  if (!section || isCode(section) || isWritable(section)) return false;
   return NAMELESS.test(symbol.name);
 }
 
 const NAMELESS =
   /^(\.L|CSWTCH\.\d+$|__(func|FUNCTION|PRETTY_FUNCTION)__\.|__compound_literal\.|\.compoundliteral|switch\.table\.|reltable\.|__const\.|\.str(\.|$)|anon\.)/;
 
-/** Mapping symbols of the AArch64 ABI mark code and data, they name nothing. */
-function isMapping(symbol: ElfSymbol): boolean {
-  return /^\$[xd](\.|$)/.test(symbol.name);
+/** Mapping symbols of the AArch64 ABI (`$x` code, `$d` data) mark places, they name nothing. */
+export function isMapping(elf: ElfFile, symbol: ElfSymbol): boolean {
+  return elf.machine === EM_AARCH64 && /^\$[xd](\.|$)/.test(symbol.name);
+}
+
+const mappings = new WeakMap<ElfFile, ReadonlyMap<number, readonly ElfSymbol[]>>();
+
+/** Mapping symbols of a section, by offset. */
+function mappingsOf(elf: ElfFile, section: number): readonly ElfSymbol[] {
+  let bySection = mappings.get(elf);
+  if (!bySection) {
+    const found = new Map<number, ElfSymbol[]>();
+    for (const symbol of elf.symbols) {
+      if (typeof symbol.place !== 'number' || !isMapping(elf, symbol)) continue;
+      const list = found.get(symbol.place);
+      if (list) list.push(symbol);
+      else found.set(symbol.place, [symbol]);
+    }
+    for (const list of found.values()) list.sort((a, b) => a.offset - b.offset);
+    bySection = found;
+    mappings.set(elf, found);
+  }
+  return bySection.get(section) ?? [];
+}
+
+/**
+ * Constants among the code of AArch64 (a literal pool): the end of those around a place, by the mapping symbols. Undefined where code is
+ * there, and for other machines.
+ */
+export function poolEnd(elf: ElfFile, section: number, offset: number): number | undefined {
+  if (elf.machine !== EM_AARCH64) return undefined;
+  const list = mappingsOf(elf, section);
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]!.offset <= offset) low = middle + 1;
+    else high = middle;
+  }
+  if (!list[low - 1]?.name.startsWith('$d')) return undefined;
+  return list[low]?.offset ?? elf.sections[section]?.size ?? 0;
 }
 
 const BIND_RANK: Readonly<Record<ElfSymbol['bind'], number>> = { global: 0, unique: 1, weak: 2, local: 3, other: 4 };
@@ -132,7 +188,7 @@ function build(elf: ElfFile): Places {
   const bySection = new Map<number, ElfSymbol[]>();
   for (const symbol of elf.symbols) {
     if (typeof symbol.place !== 'number' || symbol.type === 'section' || symbol.type === 'file') continue;
-    if (symbol.name === '' || isMapping(symbol)) continue;
+    if (symbol.name === '' || isMapping(elf, symbol)) continue;
     const list = bySection.get(symbol.place);
     if (list) list.push(symbol);
     else bySection.set(symbol.place, [symbol]);
@@ -229,10 +285,10 @@ class Index implements Places {
     // With a section for each variable, places beside it are still its own; where there is more in the section, nameless constants follow.
     const sole = list.symbols[0]!;
     const soleSymbol = list.symbols.length === 1 && sole.offset === 0 && (sole.size === 0 || sole.size >= info.size);
+    // Nothing nameless lies outside of the section: that is a pointer before or behind an array.
+    const outside = isRelro(info) && (offset < 0 || offset >= info.size);
     if (at < 0)
-      return info.flags & SHF.write || soleSymbol
-        ? { symbol: list.symbols[0]!, delta: offset - list.starts[0]! }
-        : undefined;
+      return isWritable(info) || soleSymbol || outside ? { symbol: sole, delta: offset - sole.offset } : undefined;
     // The nearest one that covers the place; else what encloses it (a label inside of a function).
     for (let i = at; i >= 0 && i > at - 8; i--) {
       const symbol = list.symbols[i]!;
@@ -241,7 +297,8 @@ class Index implements Places {
     }
     const nearest = list.symbols[at]!;
     // Read-only sections hold nameless constants between the named ones; everywhere else the place belongs to what precedes.
-    if (info.flags & (SHF.write | SHF.exec) || soleSymbol) return { symbol: nearest, delta: offset - nearest.offset };
+    if (isCode(info) || isWritable(info) || soleSymbol || outside)
+      return { symbol: nearest, delta: offset - nearest.offset };
     return undefined;
   }
 

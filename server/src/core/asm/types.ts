@@ -31,6 +31,8 @@ export interface AsmReference {
   /** Bytes added to the target. PC bias (−4 on x86) already taken out. */
   readonly addend: number;
   readonly relocation?: string;
+  /** Addend of the relocation as the object has it, PC bias included: what readelf shows. */
+  readonly rawAddend?: number;
   /** Name of the section that holds the target, where defined here. */
   readonly section?: string;
   readonly kind: 'function' | 'data' | 'string' | 'constant' | 'label' | 'external' | 'section';

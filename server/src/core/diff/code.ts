@@ -6,7 +6,8 @@ import { KIND, type Scan, type Scanner } from '../asm/scan.ts';
 import type { BodyScan } from '../asm/scans.ts';
 import { firstAt, placeTarget, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfSymbol, Relocation } from '../elf/types.ts';
-import { exactBias, type Meaning, type Side } from './meaning.ts';
+import { exactBias } from './bias.ts';
+import type { Meaning, Side } from './meaning.ts';
 import type { Pairing } from './pair.ts';
 
 /** Decides whether two pieces of code do the same. */

@@ -35,7 +35,6 @@ export function confinementOf(
     return names.length > 0 ? names.some((name) => patched.has(name)) : patched.has(fn.linkageName ?? fn.name);
   };
   const functions = object.dwarf.functions.map((fn) => ({ fn, patched: isPatched(fn) }));
-  const prototypes = new Map(object.dwarf.prototypes.map((prototype) => [prototype.name, prototype]));
   let taken: ReadonlySet<string> | undefined;
 
   return (type) => {
@@ -72,14 +71,7 @@ export function confinementOf(
         else if (taken.has(fn.name)) evidence.add(`function ${fn.name} can be called through a pointer`);
         else if (pointers.has(fn.returnType)) evidence.add(`function ${fn.name} returns a pointer to it`);
       }
-      // Pointers beyond the parameters of the function and of what was inlined into it are variables.
-      const parameters = [
-        ...fn.parameters,
-        ...fn.inlined.flatMap(({ name }) => prototypes.get(name)?.parameters ?? []),
-      ].filter((p) => pointers.has(p.type)).length;
-      if (fn.localTypes.filter((ref) => pointers.has(ref)).length > parameters) {
-        evidence.add(`a pointer variable in ${fn.name}`);
-      }
+      if (fn.variableTypes.some((ref) => pointers.has(ref))) evidence.add(`a pointer variable in ${fn.name}`);
     }
     for (const prototype of table.dwarf.prototypes) {
       if (prototype.defined) continue;

@@ -1,9 +1,11 @@
-import { isCode, isNamelessConstant, SHF } from '../asm/places.ts';
+import { isCode, isMapping, isNamelessConstant, SHF } from '../asm/places.ts';
 import type { DwarfVariable } from '../dwarf/types.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
-import { firstDifferenceOutside, lineField, specialKind } from '../special/index.ts';
-import { firstByteDifference, type Meaning, type Side } from './meaning.ts';
+import { firstDifferenceOutside, lineField, printkEntries, specialKind } from '../special/index.ts';
+import { firstByteDifference } from './contents.ts';
+import { sayTheirLine } from './line-text.ts';
+import type { Meaning, Side } from './meaning.ts';
 import { type Pairing, sectionKind } from './pair.ts';
 import type { DataChange } from './types.ts';
 
@@ -36,12 +38,15 @@ export function diffData(base: Side, next: Side, pairing: Pairing, meaning: Mean
 function isData(side: Side, symbol: ElfSymbol): boolean {
   if (symbol.place === 'common') return true;
   if (symbol.type !== 'object' && symbol.type !== 'tls' && symbol.type !== 'common') return false;
+  if (isMapping(side.elf, symbol)) return false;
   if (typeof symbol.place !== 'number') return false;
   const section = side.elf.sections[symbol.place];
   if (section === undefined || (section.flags & SHF.alloc) === 0) return false;
   // Notes for tools of the build, and the index of messages: nothing that a running kernel works with.
   const special = specialKind(section.name)?.kind;
   if (special === 'discarded' || special === 'printk') return false;
+  const printk = printkEntries(side.elf);
+  if (printk.size > 0 && printk.has(`${symbol.place}:${symbol.offset}`)) return false;
   return !isNamelessConstant(side.elf, symbol);
 }
 
@@ -124,7 +129,12 @@ function compare(
   const differs: DataChange['differs'][number][] = [];
   if (from.size !== to.size) differs.push('size');
   const variable = variableOf(to, nextVariables) ?? variableOf(from, baseVariables);
-  const first = firstDifference(base, next, from, to, meaning, variable);
+  const first = firstDifference(base, next, from, to, meaning, variable, (pointer) =>
+    sayTheirLine(base, { ...at(from, pointer), decl: variableOf(from, baseVariables)?.decl }, next, {
+      ...at(to, pointer),
+      decl: variableOf(to, nextVariables)?.decl,
+    }),
+  );
   if (first) differs.push(first.what);
   if (sectionKind(base.object, from) !== sectionKind(next.object, to) || ownSectionMoved(base, next, from, to))
     differs.push('section');
@@ -148,6 +158,10 @@ function compare(
   };
 }
 
+const POINTER = 8;
+
+const at = ({ place, offset }: ElfSymbol, pointer: number) => ({ section: place as number, offset: offset + pointer });
+
 /** Contents and references of the bytes that both have. */
 function firstDifference(
   base: Side,
@@ -156,6 +170,7 @@ function firstDifference(
   to: ElfSymbol,
   meaning: Meaning,
   variable: DwarfVariable | undefined,
+  isLine: (pointer: number) => boolean,
 ) {
   if (typeof from.place !== 'number' || typeof to.place !== 'number') return undefined;
   const left = base.elf.sections[from.place];
@@ -167,7 +182,21 @@ function firstDifference(
   const bytes = line
     ? firstDifferenceOutside(line, left.data, from.offset, right.data, to.offset, size)
     : firstByteDifference(left, from.offset, right, to.offset, size);
-  const references = meaning.firstRelocationDifference(from.place, from.offset, to.place, to.offset, size);
+  let references = -1;
+  for (let start = 0; start < size; ) {
+    references = meaning.firstRelocationDifference(
+      from.place,
+      from.offset + start,
+      to.place,
+      to.offset + start,
+      size - start,
+    );
+    if (references < 0) break;
+    references += start;
+    if (!isLine(references)) break;
+    start = references + POINTER;
+    references = -1;
+  }
   if (bytes < 0 && references < 0) return undefined;
   return references < 0 || (bytes >= 0 && bytes < references)
     ? { what: 'contents' as const, at: bytes }

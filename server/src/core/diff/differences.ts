@@ -17,6 +17,7 @@ export function differences(aligned: readonly AlignedRow[]): Reason[] {
     if (row.same || !row.base || !row.next || row.base.mnemonic !== row.next.mnemonic) continue;
     const number = differingNumber(row.base, row.next);
     if (number) {
+      if (isOwnLine(row)) continue;
       add('constant', `${constantText(number.base)} → ${constantText(number.next)}`);
       continue;
     }
@@ -27,6 +28,15 @@ export function differences(aligned: readonly AlignedRow[]): Reason[] {
   }
   return reasons;
 }
+
+/** The rows differ in a number that is, on both sides, the line of their statement or of the inlined call that they belong to: it moved with an edit above. */
+export function isOwnLine({ base, next }: AlignedRow): boolean {
+  const number = base && next && differingNumber(base, next);
+  return number !== undefined && saysLine(base!, number.base) && saysLine(next!, number.next);
+}
+
+const saysLine = ({ source, inlinedAt }: AsmRow, value: bigint): boolean =>
+  [source, ...(inlinedAt ?? [])].some((at) => at !== undefined && BigInt(at.line) === value);
 
 /** The one number that two rows differ in; undefined where they differ in anything else. */
 function differingNumber(base: AsmRow, next: AsmRow): { base: bigint; next: bigint } | undefined {

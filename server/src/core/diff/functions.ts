@@ -2,6 +2,7 @@ import type { Body } from '../asm/places.ts';
 import { functionAt } from '../asm/source.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { CodeComparer } from './code.ts';
+import type { ConstantUsers } from './constants.ts';
 import type { Side } from './meaning.ts';
 import { cloneStem, type Pairing } from './pair.ts';
 
@@ -17,6 +18,8 @@ export interface BodyChange {
   readonly parent?: string;
   /** The code is the same; it is in the patch because this member of its family is. */
   readonly because?: string;
+  /** Names of changed constants that it uses: it is in the patch for their sake, whether its code is the same or not. */
+  readonly constants?: readonly string[];
 }
 
 /** The functions of a pair: those that differ, and how many do not. */
@@ -26,7 +29,13 @@ export interface FunctionComparison {
 }
 
 /** Compares every function with its partner. Several names of one piece of code count as one function. */
-export function compareFunctions(base: Side, next: Side, pairing: Pairing, code: CodeComparer): FunctionComparison {
+export function compareFunctions(
+  base: Side,
+  next: Side,
+  pairing: Pairing,
+  code: CodeComparer,
+  constants: Pick<ConstantUsers, 'of'>,
+): FunctionComparison {
   const found: BodyChange[] = [];
   const unchanged: BodyChange[] = [];
   const reached = new Set<Body>();
@@ -49,8 +58,10 @@ export function compareFunctions(base: Side, next: Side, pairing: Pairing, code:
     }
     for (const [partner, { from, to }] of partners) {
       reached.add(partner);
-      const change = changed(base, next, body, partner, from, to);
-      if (code.same(body, partner)) unchanged.push(change);
+      const names = constants.of(body, partner);
+      const pair = changed(base, next, body, partner, from, to);
+      const change = names.length > 0 ? { ...pair, constants: names } : pair;
+      if (names.length === 0 && code.same(body, partner)) unchanged.push(change);
       else found.push(change);
     }
   }
@@ -64,7 +75,13 @@ export function compareFunctions(base: Side, next: Side, pairing: Pairing, code:
     }
   }
   const family = completeFamilies(found, unchanged);
-  return { changes: [...found, ...family].sort(inOrder), same: unchanged.length - family.length };
+  const changes = [...found, ...family].filter((change) => !isTypePrefix(change.name, change.parent)).sort(inOrder);
+  return { changes, same: unchanged.length - family.length };
+}
+
+/** Clang's `-fsanitize=kcfi` puts the number of its type in front of a function, with a symbol of its own: a part, not a function. */
+function isTypePrefix(name: string, parent: string | undefined): boolean {
+  return parent !== undefined && name === `__cfi_${parent}`;
 }
 
 /** The names of a body, the one to report first: an indirect function, else the name in the debug information rather than an alias. */
@@ -113,12 +130,14 @@ const functionNames = new WeakMap<Side, ReadonlySet<string>>();
 
 /** Name of the function that a symbol is a compiler clone of, where that function exists. */
 function parentOf(side: Side, symbol: ElfSymbol): string | undefined {
-  if (!CLONE.test(symbol.name)) return undefined;
+  const prefix = symbol.name.startsWith('__cfi_');
+  if (!prefix && !CLONE.test(symbol.name)) return undefined;
   let names = functionNames.get(side);
   if (!names) {
     names = new Set(side.places.bodies.flatMap((body) => body.symbols.map((one) => one.name)));
     functionNames.set(side, names);
   }
+  if (prefix) return names.has(symbol.name.slice(6)) ? symbol.name.slice(6) : undefined;
   // The nearest one first: the cold part of a clone belongs to the clone.
   let name = symbol.name;
   for (let dot = name.lastIndexOf('.'); dot > 0; dot = name.lastIndexOf('.')) {
@@ -128,9 +147,9 @@ function parentOf(side: Side, symbol: ElfSymbol): string | undefined {
   return cloneStem(symbol.name).split('.')[0];
 }
 
-/** A part of a function that cannot be changed without it: its cold part, or what was split off. */
+/** A part of a function that cannot be changed without it: its cold part, what was split off, or the number of its type in front of it. */
 export function isBoundPart(name: string): boolean {
-  return /\.(cold|part)(\.|$)/.test(name);
+  return /\.(cold|part)(\.|$)|^__cfi_/.test(name);
 }
 
 /**

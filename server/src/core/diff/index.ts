@@ -1,6 +1,7 @@
 import { listBody } from '../asm/listing.ts';
 import { functionAt } from '../asm/source.ts';
 import { type CodeComparer, createCodeComparer } from './code.ts';
+import { type ConstantUsers, constantUsers } from './constants.ts';
 import { diffData } from './data.ts';
 import { type BodyChange, compareFunctions, isBoundPart } from './functions.ts';
 import { diffInlining } from './inlining.ts';
@@ -8,12 +9,12 @@ import { diffTypes } from './layout.ts';
 import { isEnough, type LineProof, proveLineOnly } from './lines.ts';
 import { createMeaning, type Meaning, type Side } from './meaning.ts';
 import { pairSymbols } from './pair.ts';
-import { changedLines, type ReasonInput, reasonsOf } from './reasons.ts';
+import { changedLines, firstDifference, type ReasonInput, reasonsOf } from './reasons.ts';
 import { alignRows } from './rows.ts';
 import { createSide } from './side.ts';
 import { diffSignatures } from './signatures.ts';
 import { createSpecialComparer, specialLines, specialReasons, withSpecial } from './special.ts';
-import { markTables } from './tables.ts';
+import { markTables, matchRenumbered } from './tables.ts';
 import type {
   AlignedRow,
   FunctionChange,
@@ -42,8 +43,9 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
   const special = createSpecialComparer(base, next, meaning);
   const bytes = createCodeComparer(base, next, pairing, meaning);
   const code = withSpecial(bytes, special);
-  const { changes, same } = compareFunctions(base, next, pairing, code);
-  const data = diffData(base, next, pairing, meaning);
+  const constants = constantUsers(base, next, diffData(base, next, pairing, meaning));
+  const { data } = constants;
+  const { changes, same } = compareFunctions(base, next, pairing, code, constants);
   const patched = new Set(changes.filter((change) => change.status !== 'removed').map((change) => change.name));
   const types = diffTypes(pair, patched);
   const input: ReasonInput = {
@@ -62,9 +64,15 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
   const reasons = new Map<BodyChange, readonly Reason[]>();
   const read = changes.map((change) => readChange(input, change, code));
   const lineOnly = lineOnlyNames(read);
+  const bodies = new Map<FunctionChange, BodyChange>();
   const functions = read.map((one) => {
-    const described = describe(input, one, lineOnly.has(one.change.name), specials.get(one.change), meaning);
+    const special = specials.get(one.change);
+    const alike = one.change.constants !== undefined && !special && bytes.same(one.change.base!, one.change.next!);
+    const described = alike
+      ? forConstants(input, one, constants)
+      : describe(input, one, lineOnly.has(one.change.name), special, meaning);
     reasons.set(one.change, described.reasons);
+    bodies.set(described, one.change);
     return described;
   });
   const inlining = diffInlining(
@@ -83,6 +91,10 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
     special: [...specials].map(([change, differences]) => ({ function: change.name, differences })),
     pairing: pairing.forward,
     problems: pairing.problems,
+    matchRows: (change, rows) => {
+      const { base: from, next: to } = bodies.get(change) ?? {};
+      return from && to ? matchRenumbered(rows, input.base, from, input.next, to, meaning) : [...rows];
+    },
   };
 }
 
@@ -98,7 +110,7 @@ function readChange(input: ReasonInput, change: BodyChange, code: CodeComparer):
   const { base, next } = input;
   const count = (side: Side, body: BodyChange['base']) => (body ? (side.scanOf(body)?.count ?? 0) : 0);
   const proof =
-    change.base && change.next && !change.because
+    change.base && change.next && !change.because && !change.constants
       ? proveLineOnly(base, next, change.base, change.next, code, input.edits)
       : undefined;
   return {
@@ -146,6 +158,39 @@ function rootOf(change: BodyChange, byName: ReadonlyMap<string, BodyChange>): st
   return at.name;
 }
 
+/** A function whose code is the same, in the patch because its constants are not. */
+function forConstants(input: ReasonInput, read: ReadChange, constants: ConstantUsers): FunctionChange {
+  const { change } = read;
+  return {
+    ...facts(input, read),
+    reasons: change.constants!.map((detail) => ({ kind: 'table', detail })),
+    lineOnly: false,
+    changedLines: constants.lines(change.next!),
+  };
+}
+
+/** What does not depend on why a function is in the patch. */
+function facts(
+  input: ReasonInput,
+  { change, baseInstructions, nextInstructions }: ReadChange,
+): Omit<FunctionChange, 'reasons' | 'lineOnly' | 'changedLines'> {
+  const side = change.next ? input.next : input.base;
+  const body = change.next ?? change.base!;
+  const at = functionAt(side.object, body.section, body.start)?.decl;
+  return {
+    name: change.name,
+    status: change.status,
+    ...(change.baseSymbol ? { base: change.baseSymbol } : {}),
+    ...(change.nextSymbol ? { next: change.nextSymbol } : {}),
+    baseSize: change.base?.size ?? 0,
+    nextSize: change.next?.size ?? 0,
+    baseInstructions,
+    nextInstructions,
+    ...(change.parent ? { parent: change.parent } : {}),
+    ...(at ? { at } : {}),
+  };
+}
+
 function describe(
   input: ReasonInput,
   read: ReadChange,
@@ -157,25 +202,18 @@ function describe(
   // Listings are only made for real changes: of line numbers there can be hundreds.
   const compared = change.status === 'changed' && !change.because && !lineOnly && !special;
   const aligned = compared ? listed(input, change, meaning) : [];
-  const side = change.next ? input.next : input.base;
-  const body = change.next ?? change.base!;
-  const at = functionAt(side.object, body.section, body.start)?.decl;
   const { proof } = read;
   const differing = special ? specialLines(input.base.object, input.next.object, special) : changedLines(aligned);
+  const first = firstDifference(aligned);
   const lines = () => (lineOnly ? (proof?.places() ?? []) : differing);
   return {
-    name: change.name,
-    status: change.status,
-    ...(change.baseSymbol ? { base: change.baseSymbol } : {}),
-    ...(change.nextSymbol ? { next: change.nextSymbol } : {}),
-    baseSize: change.base?.size ?? 0,
-    nextSize: change.next?.size ?? 0,
-    baseInstructions: read.baseInstructions,
-    nextInstructions: read.nextInstructions,
-    ...(change.parent ? { parent: change.parent } : {}),
-    reasons: special ? specialReasons(special) : reasonsOf(input, change, aligned, lineOnly),
+    ...facts(input, read),
+    reasons: [
+      ...(special ? specialReasons(special) : reasonsOf(input, change, aligned, lineOnly)),
+      ...(change.constants ?? []).map((detail): Reason => ({ kind: 'table', detail })),
+    ],
     lineOnly,
-    ...(at ? { at } : {}),
+    ...(first ? { firstDifference: first } : {}),
     // Of line numbers only, hundreds may change that nobody looks at.
     get changedLines() {
       return lines();
@@ -185,6 +223,7 @@ function describe(
 
 /** The listings of both sides, aligned. */
 function listed({ base, next }: ReasonInput, change: BodyChange, meaning: Meaning): AlignedRow[] {
-  const aligned = alignRows(listBody(base.object, change.base!), listBody(next.object, change.next!));
-  return markTables(aligned, base, change.base!, next, change.next!, meaning);
+  const [from, to] = [change.base!, change.next!];
+  const aligned = alignRows(listBody(base.object, from), listBody(next.object, to));
+  return markTables(matchRenumbered(aligned, base, from, next, to, meaning), base, from, next, to, meaning);
 }

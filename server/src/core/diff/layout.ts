@@ -1,7 +1,8 @@
-import type { DwarfType, Member, TypeRef } from '../dwarf/types.ts';
+import type { DwarfType, Member, TypeLikeness, TypeRef } from '../dwarf/types.ts';
+import { stricterAlign } from './align.ts';
 import { confinementOf } from './confined.ts';
 import { pairTypes, type TypePair } from './pair-types.ts';
-import { type SameType, sameTypeOf } from './same-type.ts';
+import { type SameType, sameDimensions, sameTypeOf } from './same-type.ts';
 import { isTagged, type TypeTable, typeTable } from './type-table.ts';
 import type { MemberChange, ObjectPair, TypeChange } from './types.ts';
 
@@ -31,6 +32,8 @@ const noDifference: AggregateDiff = { members: [], effect: false };
  */
 export function diffTypes(pair: ObjectPair, patched: ReadonlySet<string>): TypeChange[] {
   if (!pair.base.dwarf.present || !pair.next.dwarf.present) return [];
+  const likeness = pair.next.dwarf.typesLike(pair.base.dwarf);
+  if (likeness?.all && variablesKeepTypes(pair, likeness)) return [];
   const base = typeTable(pair.base.dwarf);
   const next = typeTable(pair.next.dwarf);
   const same = sameTypeOf(base, next);
@@ -40,6 +43,7 @@ export function diffTypes(pair: ObjectPair, patched: ReadonlySet<string>): TypeC
 
   const changes: TypeChange[] = [];
   const unjudged = types.pairs.flatMap((type) => {
+    if (likeness?.isSame(type.base, type.next)) return [];
     const change = compareOne(type, base, next, same, compare);
     return change ? [{ change, ref: type.base }] : [];
   });
@@ -66,6 +70,15 @@ export function diffTypes(pair: ObjectPair, patched: ReadonlySet<string>): TypeC
     if (type && isTagged(type)) changes.push(whole(type, label, name, 'removed'));
   }
   return changes;
+}
+
+/** No variable has changed its type for another one that is there on both sides: it could be nameless, and paired by the variable. */
+function variablesKeepTypes({ base, next }: ObjectPair, likeness: TypeLikeness): boolean {
+  const before = new Map(base.dwarf.variables.map(({ scope, name, type }) => [`${scope ?? ''}/${name}`, type]));
+  return next.dwarf.variables.every(({ scope, name, type }) => {
+    const was = before.get(`${scope ?? ''}/${name}`);
+    return was === undefined || likeness.isSame(was, type);
+  });
 }
 
 /** Evidence for a type from the types that cause its change, over any number of steps. */
@@ -163,8 +176,9 @@ function compareOne(
   }
   if (b.kind !== 'struct' && b.kind !== 'union') return undefined;
   const { members } = compare(pair.base, pair.next);
-  if (members.length === 0 && b.size === n.size) return undefined;
-  return { ...common, ...sizes, kind: b.kind, members, causes: causesOf(members) };
+  const align = stricterAlign(base, pair.base, next, pair.next);
+  if (members.length === 0 && b.size === n.size && !align) return undefined;
+  return { ...common, ...sizes, kind: b.kind, members, causes: causesOf(members), ...(align && { align }) };
 }
 
 /** Enumerators that have another value, are gone or are new; in the order of the next enum, the removed ones last. */
@@ -314,7 +328,7 @@ function aggregateComparer(
   const sameShape = (b: TypeRef, n: TypeRef): boolean => {
     const bt = base.get(base.strip(b));
     const nt = next.get(next.strip(n));
-    return bt?.kind === 'array' && nt?.kind === 'array' && bt.dimensions.join() === nt.dimensions.join();
+    return bt?.kind === 'array' && nt?.kind === 'array' && sameDimensions(bt, nt);
   };
 
   return (b, n) => compare(b, n, 0);

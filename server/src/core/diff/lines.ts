@@ -1,6 +1,6 @@
 import { describeTarget } from '../asm/names.ts';
 import type { Body } from '../asm/places.ts';
-import { KIND } from '../asm/scan.ts';
+import { instructionAt, KIND, type Scan } from '../asm/scan.ts';
 import type { BodyScan } from '../asm/scans.ts';
 import { callsAt, lastLineAt, locationAt } from '../asm/source.ts';
 import { codeBias, relocationsIn, relocationTarget } from '../asm/targets.ts';
@@ -8,6 +8,7 @@ import type { LineRow, SourceLocation } from '../dwarf/types.ts';
 import { lazy } from '../elf/lazy.ts';
 import type { CodeComparer, Site } from './code.ts';
 import { hunksOf, mapLine } from './edits.ts';
+import { baseName } from './line-text.ts';
 import type { Side } from './meaning.ts';
 import type { SourceEdits } from './types.ts';
 
@@ -217,12 +218,32 @@ function lineShifts(
 
 /** The call that an instruction prepares also passes the name of one of these files, or of the function that it is in. */
 function namesItsPlace(proof: Proof, site: Site, files: readonly string[]): boolean {
-  const { next, nextBody, to } = proof;
-  const { scan } = to;
+  const { scan } = proof.to;
   let first = site.nextIndex;
-  while (first > 0 && site.nextIndex - first < REACH && !isCall(to, first - 1)) first--;
-  let last = site.nextIndex;
-  while (last + 1 < scan.count && last - site.nextIndex < REACH && !isCall(to, last)) last++;
+  while (first > 0 && site.nextIndex - first < REACH && !isCall(proof.to, first - 1)) first--;
+  const last = callBehind(proof, site.nextIndex);
+  if (namesOneOf(proof, first, last, files)) return true;
+  // Calls that several places prepare alike are made once: the others jump there.
+  const target = scan.kind[last] === KIND.jump && scan.relSize[last]! > 0 ? indexAt(scan, scan.target[last]!) : -1;
+  return target >= 0 && namesOneOf(proof, target, callBehind(proof, target), files);
+}
+
+/** The first call or jump from an instruction on; where there is none near, the last instruction of the reach. */
+function callBehind({ to }: Proof, from: number): number {
+  let last = from;
+  while (last + 1 < to.scan.count && last - from < REACH && !isCall(to, last)) last++;
+  return last;
+}
+
+/** Number of the instruction that starts at an offset; -1 for none. */
+function indexAt(scan: Scan, offset: number): number {
+  const index = instructionAt(scan, offset);
+  return index >= 0 && scan.start[index] === offset ? index : -1;
+}
+
+/** Instructions of the next side refer to the name of one of these files, or of the function that they are in. */
+function namesOneOf({ next, nextBody, to }: Proof, first: number, last: number, files: readonly string[]): boolean {
+  const { scan } = to;
   const start = nextBody.start + scan.start[first]!;
   const end = nextBody.start + scan.start[last]! + scan.size[last]!;
   for (const relocation of relocationsIn(next.elf.relocationsOf(nextBody.section), start, end)) {
@@ -231,11 +252,12 @@ function namesItsPlace(proof: Proof, site: Site, files: readonly string[]): bool
     if (reference.kind !== 'string') continue;
     const text = reference.name.slice(1, -1);
     if (reference.isFunctionName || files.some((file) => text === file || text.endsWith(`/${file}`))) return true;
+    // clang keeps the name of the function among its other strings, without a name of its own.
+    if (nextBody.symbols.some(({ name }) => plain(name) === text)) return true;
+    if (callsAt(next.object, nextBody.section, start).some(({ name }) => name === text)) return true;
   }
   return false;
 }
 
-/** The two objects may have been compiled in different folders. */
-function baseName(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1);
-}
+/** `f.part.0` → `f`. */
+const plain = (name: string): string => name.split('.', 1)[0]!;

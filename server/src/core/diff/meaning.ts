@@ -1,14 +1,16 @@
-import { equalBytes } from '../asm/bytes.ts';
 import {
   type Body,
   isCode,
   isConstants,
   isNamelessConstant,
   isNobits,
+  isRecord,
+  isRelro,
   isStrings,
   lastAtOrBefore,
   mergeableSize,
   type Places,
+  poolEnd,
   SHF,
 } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
@@ -16,7 +18,10 @@ import type { BodyScan } from '../asm/scans.ts';
 import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfFile, Section } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
+import { exactBias } from './bias.ts';
+import { isPadding, sameBytes, sameConstant, sameText } from './contents.ts';
 import type { Pairing } from './pair.ts';
+import { sameRecord } from './records.ts';
 
 /** One object of the pair with what is known about its places. */
 export interface Side {
@@ -61,6 +66,7 @@ class Comparison implements Meaning {
   /** Results for nameless constants, by the four numbers that name the two places. */
   readonly #contents = new Map<string, boolean>();
   readonly #starts = new Map<ElfFile, Map<number, number[]>>();
+  readonly #pools = new Map<ElfFile, Map<number, readonly number[]>>();
 
   constructor(base: Side, next: Side, pairing: Pairing) {
     this.#base = base;
@@ -152,6 +158,7 @@ class Comparison implements Meaning {
   #sameContents(base: Target, next: Target): boolean {
     const from = this.#base.elf.sections[base.section]!;
     const to = this.#next.elf.sections[next.section]!;
+    if (isCode(from) || isCode(to)) return isCode(from) && isCode(to) && this.#samePool(base, next);
     // Compilers also point before a constant (an induction variable that starts at -1): then the constant itself is compared.
     if (isStrings(from) && isStrings(to)) {
       if (beside(from, base) || beside(to, next)) {
@@ -161,26 +168,75 @@ class Comparison implements Meaning {
     }
     if (isConstants(from) && isConstants(to)) {
       if (beside(from, base) || beside(to, next)) {
-        return base.delta === next.delta && sameConstant(from, base.offset - base.delta, to, next.offset - next.delta);
+        if (base.delta !== next.delta) return false;
+        return this.#sameConstant(from, base.offset - base.delta, to, next.offset - next.delta);
       }
-      return sameConstant(from, base.offset, to, next.offset);
+      return this.#sameConstant(from, base.offset, to, next.offset);
     }
     const b = this.#extentOf(this.#base, base);
     const n = this.#extentOf(this.#next, next);
     if (base.offset - b.start !== next.offset - n.start) return false;
     const size = Math.min(b.end - b.start, n.end - n.start);
-    // Where only the next constant tells the end, the room up to its alignment is no part of this one.
-    if (!isPadding(from, b.start + size, b.end) || !isPadding(to, n.start + size, n.end)) return false;
-    const key = `${base.section}:${b.start}:${next.section}:${n.start}:${size}`;
+    if (!isRoom(this.#base, from, b.start + size, b.end) || !isRoom(this.#next, to, n.start + size, n.end))
+      return false;
+    const bytes =
+      sameBytes(from, b.start, to, n.start, size) ||
+      sameRecord(this.#base.elf, from, b.start, this.#next.elf, to, n.start, size);
+    return bytes && this.#sameReferences(from, b.start, to, n.start, size);
+  }
+
+  /** What two nameless constants point to. */
+  #sameReferences(from: Section, baseAt: number, to: Section, nextAt: number, size: number): boolean {
+    const key = `${from.index}:${baseAt}:${to.index}:${nextAt}:${size}`;
     const known = this.#contents.get(key);
     if (known !== undefined) return known;
     // Tables may lead back to themselves: assumed equal until shown otherwise.
     this.#contents.set(key, true);
-    const same =
-      sameBytes(from, b.start, to, n.start, size) &&
-      this.sameRelocations(base.section, b.start, next.section, n.start, size);
+    const same = this.sameRelocations(from.index, baseAt, to.index, nextAt, size);
     this.#contents.set(key, same);
     return same;
+  }
+
+  /** The same entry of two sections of constants, with what it points to: a constant can be an address. */
+  #sameConstant(from: Section, baseAt: number, to: Section, nextAt: number): boolean {
+    if (!sameConstant(from, baseAt, to, nextAt)) return false;
+    const size = from.entrySize;
+    return this.#sameReferences(from, baseAt - (baseAt % size), to, nextAt - (nextAt % size), size);
+  }
+
+  /** Constants among the code: of a vector's size at most, and up to the next one that anything refers to. */
+  #samePool(base: Target, next: Target): boolean {
+    const roomOf = (side: Side, { section, offset }: Target) => {
+      const starts = this.#poolStarts(side, section);
+      const end = Math.min(offset + 16, poolEnd(side.elf, section, offset) ?? offset);
+      return Math.min(end, starts[lastAtOrBefore(starts, offset) + 1] ?? end) - offset;
+    };
+    const size = Math.min(roomOf(this.#base, base), roomOf(this.#next, next));
+    const [from, to] = [this.#base.elf.sections[base.section]!, this.#next.elf.sections[next.section]!];
+    return (
+      sameBytes(from, base.offset, to, next.offset, size) &&
+      this.sameRelocations(base.section, base.offset, next.section, next.offset, size)
+    );
+  }
+
+  /** Offsets in a section of code that relocations of AArch64 refer to through the section's symbol, in order. */
+  #poolStarts(side: Side, section: number): readonly number[] {
+    let bySection = this.#pools.get(side.elf);
+    if (!bySection) {
+      bySection = new Map();
+      this.#pools.set(side.elf, bySection);
+    }
+    let starts = bySection.get(section);
+    if (!starts) {
+      const found = new Set<number>();
+      for (const { symbol, addend } of side.elf.relocationsOf(section)) {
+        const target = side.elf.symbols[symbol];
+        if (target?.type === 'section' && target.place === section) found.add(target.offset + addend);
+      }
+      starts = [...found].sort((a, b) => a - b);
+      bySection.set(section, starts);
+    }
+    return starts;
   }
 
   sameRelocations(
@@ -261,23 +317,26 @@ function following(side: Side, { section, offset }: Target) {
   return { symbol: after.index, distance, padding: !within };
 }
 
-/** True where [start, end) is what an assembler fills in so that something with more alignment can begin at `end`. */
-function isPadding(section: Section, start: number, end: number): boolean {
-  if (start === end) return true;
-  let alignment = 2;
-  while (alignment <= end - start) alignment *= 2;
-  if (alignment > 64 || (end % alignment !== 0 && end !== section.size)) return false;
-  return section.data.subarray(start, end).every((byte) => byte === 0);
-}
-
 /** A target whose name means nothing, so that its contents decide. */
 function isContent(side: Side, target: Target): boolean {
   if (target.section < 0) return false;
   const section = side.elf.sections[target.section];
-  if (!section || isCode(section)) return false;
+  if (!section) return false;
+  if (isCode(section)) return inPool(side, target);
   if (section.flags & SHF.merge) return true;
   if (target.symbol) return isNamelessConstant(side.elf, target.symbol);
-  return !isNobits(section) && (section.flags & SHF.write) === 0;
+  return !isNobits(section) && ((section.flags & SHF.write) === 0 || isRelro(section) || isRecord(section));
+}
+
+/** Where only the next constant tells the end, the room up to its alignment is no part of this one; addresses are, though their bytes are zero. */
+const isRoom = ({ elf }: Side, section: Section, start: number, end: number): boolean =>
+  isPadding(section, start, end) && relocationsIn(elf.relocationsOf(section.index), start, end).length === 0;
+
+/** In the constants behind a function (AArch64), which its symbol does not cover. */
+function inPool(side: Side, target: Target): boolean {
+  if (poolEnd(side.elf, target.section, target.offset) === undefined) return false;
+  const body = target.symbol && side.places.bodyOf(target.symbol);
+  return !body || target.offset < body.start || target.offset >= body.start + body.size;
 }
 
 /** A place given as a distance from a label of a mergeable section that lies outside of what the label stands for. */
@@ -298,7 +357,9 @@ function collectStarts(side: Side): Map<number, number[]> {
   const starts = new Map<number, Set<number>>();
   const readOnly = elf.symbols.map(({ place }) => {
     const section = typeof place === 'number' ? elf.sections[place] : undefined;
-    return section !== undefined && (section.flags & (SHF.alloc | SHF.exec | SHF.write | SHF.merge)) === SHF.alloc;
+    if (!section) return false;
+    const flags = section.flags & (SHF.alloc | SHF.exec | SHF.write | SHF.merge);
+    return flags === SHF.alloc || (flags === (SHF.alloc | SHF.write) && isRelro(section));
   });
   for (const from of elf.sections) {
     if (!(from.flags & SHF.alloc)) continue;
@@ -323,85 +384,4 @@ function collectStarts(side: Side): Map<number, number[]> {
     }
   }
   return new Map([...starts].map(([section, set]) => [section, [...set].sort((a, b) => a - b)]));
-}
-
-/** Distance from a PC-relative field in code to the end of its instruction (x86-64). */
-export function exactBias(side: Side, section: Section, at: number): number {
-  if (plainField(section.data, at)) return 4;
-  const bodies = side.places.bodiesIn(section.index);
-  let low = 0;
-  let high = bodies.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (bodies[middle]!.start <= at) low = middle + 1;
-    else high = middle;
-  }
-  const body = bodies[low - 1];
-  const scanned = body && at < body.start + body.size ? side.scanOf(body) : undefined;
-  if (!body || !scanned) return 4;
-  const { scan } = scanned;
-  const offset = at - body.start;
-  let from = 0;
-  let to = scan.count - 1;
-  while (from < to) {
-    const middle = (from + to + 1) >> 1;
-    if (scan.start[middle]! <= offset) from = middle;
-    else to = middle - 1;
-  }
-  return scan.start[from]! + scan.size[from]! - offset;
-}
-
-/**
- * True where the bytes before a 32-bit PC-relative field prove that it ends its instruction: 64-bit `lea` and
- * `mov`, `call` and `jmp`. These are most; the rest needs a scan.
- */
-export function plainField(code: Uint8Array, at: number): boolean {
-  const last = code[at - 1]!;
-  if (last === 0xe8 || last === 0xe9) {
-    // As ModRM, E8 and E9 would be register forms, which have no displacement.
-    return true;
-  }
-  if ((last & 0xc7) !== 0x05 || at < 3) return false;
-  const opcode = code[at - 2]!;
-  // A REX byte before the opcode; no instruction of the three-byte maps, which have immediates, uses these opcodes.
-  return (code[at - 3]! & 0xf0) === 0x40 && (opcode === 0x8d || opcode === 0x8b || opcode === 0x89);
-}
-
-function sameText(from: Section, baseAt: number, to: Section, nextAt: number): boolean {
-  const width = Math.max(1, from.entrySize);
-  if (width !== Math.max(1, to.entrySize) || baseAt < 0 || nextAt < 0) return false;
-  const a = from.data;
-  const b = to.data;
-  for (let i = 0; ; i += width) {
-    if (baseAt + i + width > a.length || nextAt + i + width > b.length)
-      return baseAt + i >= a.length === nextAt + i >= b.length;
-    let zero = true;
-    for (let k = 0; k < width; k++) {
-      const byte = a[baseAt + i + k]!;
-      if (byte !== b[nextAt + i + k]) return false;
-      if (byte !== 0) zero = false;
-    }
-    if (zero) return true;
-  }
-}
-
-function sameConstant(from: Section, baseAt: number, to: Section, nextAt: number): boolean {
-  const size = from.entrySize;
-  if (size !== to.entrySize || baseAt % size !== nextAt % size) return false;
-  return sameBytes(from, baseAt - (baseAt % size), to, nextAt - (nextAt % size), size);
-}
-
-/** The same bytes; sections without contents count as zeros. */
-export function sameBytes(from: Section, baseAt: number, to: Section, nextAt: number, size: number): boolean {
-  if (!isNobits(from) && !isNobits(to) && equalBytes(from.data, baseAt, to.data, nextAt, size)) return true;
-  return firstByteDifference(from, baseAt, to, nextAt, size) < 0;
-}
-
-/** Offset of the first byte that differs; -1 where none does. */
-export function firstByteDifference(from: Section, baseAt: number, to: Section, nextAt: number, size: number): number {
-  const a = isNobits(from) ? undefined : from.data;
-  const b = isNobits(to) ? undefined : to.data;
-  if (!a && !b) return -1;
-  for (let i = 0; i < size; i++) if ((a?.[baseAt + i] ?? 0) !== (b?.[nextAt + i] ?? 0)) return i;
-  return -1;
 }

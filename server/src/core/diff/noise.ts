@@ -4,9 +4,10 @@ import type { AlignedRow, SourceEdits, SourceHunk } from './types.ts';
 
 /**
  * What a row of an aligned listing is for somebody who reads it: `same`, `changed`, on one side `only`; or a difference that the
- * compiler made on its own: the same instruction with other `registers`, or the same instruction `moved` a few rows.
+ * compiler made on its own: the same instruction with other `registers`, the same instruction `moved` a few rows, or the same thing under
+ * another number in its name.
  */
-export type RowKind = 'same' | 'changed' | 'only' | 'registers' | 'moved';
+export type RowKind = 'same' | 'changed' | 'only' | 'registers' | 'moved' | 'renumbered';
 
 /** Rows that an instruction may have moved and still be called moved. */
 const REACH = 24;
@@ -82,7 +83,8 @@ function quietPlace(row: AsmRow | undefined, side: 'base' | 'next', edits: Sourc
  * Rows of lines that somebody edited, or of no known line, are `changed` or `only` even then, and all are where `edits` is not known.
  */
 export function rowKinds(rows: readonly AlignedRow[], edits: SourceEdits | undefined): RowKind[] {
-  const kinds = rows.map(({ base, next, same }): RowKind => {
+  const kinds = rows.map(({ base, next, same, renumbered }): RowKind => {
+    if (renumbered) return 'renumbered';
     if (same) return 'same';
     if (!base || !next) return 'only';
     if (!edits || base.mnemonic !== next.mnemonic) return 'changed';

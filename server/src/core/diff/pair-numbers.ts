@@ -1,7 +1,9 @@
-import { isConstants, isStrings, mergeableSize, placesOf } from '../asm/places.ts';
+import { isConstants, isNamelessConstant, isStrings, mergeableSize, placesOf } from '../asm/places.ts';
 import { relocationsIn, relocationTarget } from '../asm/targets.ts';
+import type { DwarfFunction, DwarfVariable } from '../dwarf/types.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
+import { lineField, withoutBits } from '../special/index.ts';
 
 /** What is needed of the pairing so far, and how to add to it. */
 export interface OpenPairing {
@@ -101,13 +103,17 @@ export function linesInNames(object: ObjectModel): LinesInNames {
   let lines = known.get(object);
   if (lines) return lines;
   const found = new Map<string, number>();
-  const holds = (name: string, line: number) =>
-    /\d/.test(name) && (name.match(/\d+/g) as string[]).includes(String(line));
-  for (const { name, place, decl } of object.dwarf.variables)
-    if (place && decl && holds(name, decl.line)) found.set(`${place.section}:${place.offset}`, decl.line);
-  for (const { name, ranges, decl } of object.dwarf.functions) {
-    const first = ranges[0];
-    if (first && decl && holds(name, decl.line)) found.set(`${first.section}:${first.start}`, decl.line);
+  const holds = (name: string, line: number) => ((name.match(/\d+/g) ?? []) as string[]).includes(String(line));
+  const note = (of: DwarfVariable | DwarfFunction, section: number, offset: number) => {
+    const { decl } = of;
+    if (decl && holds(of.name, decl.line)) found.set(`${section}:${offset}`, decl.line);
+  };
+  // Most names have no digits, and then nobody asks for the line.
+  for (const variable of object.dwarf.variables)
+    if (variable.place && /\d/.test(variable.name)) note(variable, variable.place.section, variable.place.offset);
+  for (const of of object.dwarf.functions) {
+    const first = /\d/.test(of.name) ? of.ranges[0] : undefined;
+    if (first) note(of, first.section, first.start);
   }
   lines = found;
   known.set(object, lines);
@@ -169,29 +175,33 @@ function pairContents(
 }
 
 /**
- * Bytes and references of a symbol as a key. `partner` gives one number to both sides of a pair; what is not paired goes by its name
+ * Bytes and references of a symbol as a key; of a debug site without its line, which moves with any edit above. `partner` gives one number to both sides of a pair; what is not paired goes by its name
  * without digits, what has no name by its place.
  */
 function contents(object: ObjectModel, symbol: ElfSymbol, partner: (index: number) => number | undefined): string {
   const section = object.elf.sections[symbol.place as number];
   if (!section) return '';
   const end = symbol.offset + symbol.size;
-  const bytes = section.data.subarray(symbol.offset, Math.min(end, section.data.length));
+  const all = section.data.subarray(symbol.offset, Math.min(end, section.data.length));
+  const line = lineField(object, section, undefined);
+  const bytes = line ? withoutBits(line, all) : all;
   const parts = [`${symbol.size}`, Array.from(bytes, (byte) => String.fromCharCode(byte)).join('')];
   for (const relocation of relocationsIn(object.elf.relocationsOf(symbol.place as number), symbol.offset, end)) {
     const target = relocationTarget(placesOf(object.elf), relocation, 0);
-    const what = target.symbol ? (partner(target.symbol.index) ?? stem(target.symbol.name)) : 'nameless';
-    const where = target.symbol ? target.delta : literal(object, target.section, target.offset);
+    const named = target.symbol && !isNamelessConstant(object.elf, target.symbol) ? target.symbol : undefined;
+    const what = named ? (partner(named.index) ?? stem(named.name)) : 'nameless';
+    const where = named ? target.delta : literal(object, target.section, target.offset, target.symbol?.size);
     parts.push([relocation.offset - symbol.offset, relocation.type, what, where].join());
   }
   return parts.join('|');
 }
 
-/** A string or constant that the linker merges: its bytes; of anything else without a name the place. */
-function literal(object: ObjectModel, index: number, offset: number): string {
+/** A string or constant that the linker merges, or that the compiler named: its bytes; of anything else without a name the place. */
+function literal(object: ObjectModel, index: number, offset: number, size: number | undefined): string {
   const section = object.elf.sections[index];
-  if (!section || !(isStrings(section) || isConstants(section)) || offset < 0 || offset >= section.data.length)
-    return `${offset}`;
-  const bytes = section.data.subarray(offset, Math.min(offset + mergeableSize(section, offset), offset + MAX_LITERAL));
+  if (!section || offset < 0 || offset >= section.data.length) return `${offset}`;
+  const room = isStrings(section) || isConstants(section) ? mergeableSize(section, offset) : size;
+  if (room === undefined) return `${offset}`;
+  const bytes = section.data.subarray(offset, Math.min(offset + room, offset + MAX_LITERAL));
   return String.fromCharCode(...bytes);
 }

@@ -1,4 +1,4 @@
-import { isNamelessConstant, placesOf, SHF } from '../asm/places.ts';
+import { isMapping, isNamelessConstant, placesOf, SHF } from '../asm/places.ts';
 import { relocationTarget } from '../asm/targets.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
@@ -16,7 +16,7 @@ export interface Pairing {
 
 /** A name with every number that the compiler appended taken out: `f.part.0.isra.1` → `f.part.isra`, `count.3` → `count`. */
 export function cloneStem(name: string): string {
-  return name.replace(/\.\d+(?=\.|$)/g, '');
+  return name.includes('.') ? name.replace(/\.\d+(?=\.|$)/g, '') : name;
 }
 
 /** What a symbol can be paired with: code with code, data with data. */
@@ -40,6 +40,9 @@ export function pairSymbols(base: ObjectModel, next: ObjectModel): Pairing {
   pairer.changedScope();
   return pairer;
 }
+
+/** Linux's names from a counter of the unit: one more of them above, and each names another thing (`__UNIQUE_ID_ddebug461.78`). */
+const COUNTED = /(^|\.)__UNIQUE_ID_\w*\d/;
 
 /** Symbols of one side under one identity. */
 interface Group {
@@ -104,10 +107,10 @@ class Pairer implements Pairing {
         if (symbol.bind !== 'local' || symbol.type === 'section' || symbol.type === 'file' || symbol.name === '')
           continue;
         if (typeof symbol.place !== 'number' && symbol.place !== 'abs') continue;
-        if (isNamelessConstant(object.elf, symbol)) continue;
+        if (isNamelessConstant(object.elf, symbol) || isMapping(object.elf, symbol)) continue;
         // `renumbered` decides on these.
-        if (lines.has(`${symbol.place}:${symbol.offset}`)) continue;
-        const scope = scopes.get(`${symbol.place}:${symbol.offset}`);
+        if ((lines.size > 0 && lines.has(`${symbol.place}:${symbol.offset}`)) || COUNTED.test(symbol.name)) continue;
+        const scope = typeof symbol.place === 'number' ? scopes.get(symbol.place)?.get(symbol.offset) : undefined;
         const name = scope !== undefined && classOf(symbol) !== 'code' ? scope : cloneStem(symbol.name);
         const key = `${classOf(symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}\0${name}`;
         let group = groups.get(key);
@@ -248,16 +251,22 @@ function unique(
 }
 
 function fileCount(object: ObjectModel): number {
-  return new Set(object.elf.symbols.map((symbol) => symbol.file).filter((file) => file !== undefined)).size;
+  const files = new Set<string>();
+  for (const { file } of object.elf.symbols) if (file !== undefined) files.add(file);
+  return files.size;
 }
 
-/** `scope::name` of static variables in functions, by `section:offset`, from the debug information. */
-function staticScopes(object: ObjectModel): ReadonlyMap<string, string> {
-  const scopes = new Map<string, string>();
-  for (const variable of object.dwarf.variables) {
-    if (variable.place && variable.scope) {
-      scopes.set(`${variable.place.section}:${variable.place.offset}`, `${variable.scope}::${variable.name}`);
+/** `scope::name` of static variables in functions, by section and offset, from the debug information. */
+function staticScopes(object: ObjectModel): ReadonlyMap<number, ReadonlyMap<number, string>> {
+  const scopes = new Map<number, Map<number, string>>();
+  for (const { place, scope, name } of object.dwarf.variables) {
+    if (!place || !scope) continue;
+    let inSection = scopes.get(place.section);
+    if (!inSection) {
+      inSection = new Map();
+      scopes.set(place.section, inSection);
     }
+    inSection.set(place.offset, `${scope}::${name}`);
   }
   return scopes;
 }

@@ -1,14 +1,16 @@
 import type { Body } from '../asm/places.ts';
 import { functionAt } from '../asm/source.ts';
 import { relocationTarget } from '../asm/targets.ts';
+import type { AsmRow } from '../asm/types.ts';
 import type { DwarfFunction, SourceLocation, TypeRef } from '../dwarf/types.ts';
-import { differences } from './differences.ts';
+import { differences, isOwnLine } from './differences.ts';
 import { hunksOf, touches } from './edits.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';
 import { cloneStem } from './pair.ts';
 import { typeReasons } from './type-causes.ts';
-import type { AlignedRow, Reason, SourceEdits, TypeChange } from './types.ts';
+import type { AlignedRow, FirstDifference, Reason, SourceEdits, TypeChange } from './types.ts';
+import { untouchedCallees } from './untouched.ts';
 
 /** What is known of a pair when reasons are looked for. */
 export interface ReasonInput {
@@ -45,6 +47,9 @@ function causes(input: ReasonInput, change: BodyChange, aligned: readonly Aligne
   const before = functionAt(input.base.object, change.base!.section, change.base!.start);
   const after = functionAt(input.next.object, change.next!.section, change.next!.start);
   const types = typeCauses(input, change, before, after, aligned);
+  // A cold part is the function's own text: what changed is to be seen there.
+  if (change.parent !== undefined && /\.cold(\.|$)/.test(change.name) && input.changedNames.has(change.parent))
+    return [{ kind: 'clone', detail: change.parent }, ...types];
   return input.edits
     ? knownEdits(input, input.edits, aligned, before, after, types)
     : inferred(input, change, aligned, types);
@@ -74,7 +79,11 @@ function knownEdits(
   }
   reasons.push(...types);
   if (reasons.length > 0) return reasons;
-  return [{ kind: editsOutsideFunctions(input, edits) ? 'macro' : 'compiler-noise', detail: '' }];
+  // Where nothing tells how far the function reaches, as in assembly: its own code, on edited lines.
+  if (aligned.some((row) => !row.same && (onEditedLine(edits, row, 'base') || onEditedLine(edits, row, 'next'))))
+    return [{ kind: 'own-edit', detail: '' }];
+  const outside = editOutsideFunctions(input, edits);
+  return [outside === undefined ? { kind: 'compiler-noise', detail: '' } : { kind: 'macro', detail: outside }];
 }
 
 /** Without the edits: what the differing instructions belong to. */
@@ -85,17 +94,19 @@ function inferred(
   types: readonly Reason[],
 ): Reason[] {
   const self = cloneStem(change.name).split('.')[0]!;
-  // A cold part is the function's own text: what changed is to be seen there.
-  if (change.parent !== undefined && /\.cold(\.|$)/.test(change.name) && input.changedNames.has(change.parent))
-    return [{ kind: 'clone', detail: change.parent }, ...types];
   const differing = aligned.filter((row) => !row.same);
   const telling = differing.filter(isTelling);
   const oneSided = inlinedOnOneSide(aligned);
+  const { moved, copied } = untouchedCallees(aligned, outline, (row) => !row.same && isTelling(row));
+  const innocent = (name: string) => !input.changedNames.has(name) && copied.has(name);
   const inlined = new Map<string, number>();
   let own = 0;
   for (const row of telling.length > 0 ? telling : differing) {
     // A call that is new, or gone, is an edit of whoever calls; parts of the function that came back into it are the function.
-    const chain = (row.next ?? row.base!).inlinedFrom.filter((name) => name !== self && !oneSided.has(name));
+    const all = (row.next ?? row.base!).inlinedFrom.filter((name) => name !== self && !oneSided.has(name));
+    // What was only moved says nothing; what other copies have as it was is given something else by whoever calls.
+    if (all.length > 0 && moved.has(all.at(-1)!)) continue;
+    const chain = all.filter((name) => !innocent(name));
     // A changed function anywhere in the chain explains the row; else the innermost one does.
     const callee = [...chain].reverse().find((name) => input.changedNames.has(name)) ?? chain.at(-1);
     if (callee === undefined) own++;
@@ -113,13 +124,37 @@ function inlinedOnOneSide(aligned: readonly AlignedRow[]): ReadonlySet<string> {
   return new Set([...base, ...next].filter((name) => base.has(name) !== next.has(name)));
 }
 
+/** The first instruction that differs: one whose difference does not merely follow from another, where there is one. */
+export function firstDifference(aligned: readonly AlignedRow[]): FirstDifference | undefined {
+  const differs = (row: AlignedRow): boolean => !row.same && !(row.next ?? row.base)?.padding;
+  const telling = aligned.findIndex((row) => differs(row) && isTelling(row));
+  const index = telling >= 0 ? telling : aligned.findIndex(differs);
+  const row = aligned[index];
+  if (!row) return undefined;
+  // Instructions that are replaced stand one after the other: old ones, then new ones.
+  const end = aligned.findIndex(
+    (one, i) => i > index && (one.same || (one.base !== undefined && one.next !== undefined)),
+  );
+  const run = aligned.slice(index, end < 0 ? undefined : end);
+  const base = row.base ?? (row.next ? run.find((one) => one.base)?.base : undefined);
+  const next = row.next ?? run.find((one) => one.next)?.next;
+  const words = (one: AsmRow | undefined): string => (one ? `${one.mnemonic} ${one.operands}`.trim() : '');
+  const source = next?.source ?? base?.source;
+  return {
+    base: words(base),
+    next: words(next),
+    ...(source ? { at: { file: source.file, line: source.line } } : {}),
+  };
+}
+
 /**
- * Does the row differ in more than what follows from changes elsewhere: registers, places on the stack, labels? An edit makes the compiler
+ * Does the row differ in more than what follows from changes elsewhere: registers, places on the stack, labels, its own line number? An edit makes the compiler
  * choose all of these anew, in the functions inlined around it as well.
  */
-function isTelling({ base, next }: AlignedRow): boolean {
+function isTelling(row: AlignedRow): boolean {
+  const { base, next } = row;
   if (!base || !next || base.mnemonic !== next.mnemonic) return true;
-  return outline(base.operands) !== outline(next.operands);
+  return outline(base.operands) !== outline(next.operands) && !isOwnLine(row);
 }
 
 /** Operands without the names of registers, stack slots and labels. */
@@ -144,6 +179,12 @@ function edited(edits: SourceEdits, side: 'base' | 'next', span: Span | undefine
   return span !== undefined && hunksOf(edits, span.file).some((hunk) => touches(hunk, side, span.first, span.last));
 }
 
+function onEditedLine(edits: SourceEdits, row: AlignedRow, side: 'base' | 'next'): boolean {
+  const one = row[side];
+  if (!one?.source || one.inlinedFrom.length > 0) return false;
+  return edited(edits, side, { file: one.source.file, first: one.source.line, last: one.source.line });
+}
+
 function spanOf(
   of: DwarfFunction | undefined,
   aligned: readonly AlignedRow[],
@@ -159,7 +200,7 @@ function spanOf(
   return { file: of.decl.file, first: of.decl.line, last };
 }
 
-/** Lines of an inlined function: from its declaration to the last line seen of it. */
+/** Lines of an inlined function: from its declaration to the last line seen of it, be it of its own code or of what it calls inline. */
 function inlinedSpan(
   side: Side,
   of: DwarfFunction | undefined,
@@ -171,16 +212,31 @@ function inlinedSpan(
   const decl = standalone?.decl ?? of?.inlined.find((call) => call.name === callee)?.decl;
   if (!decl) return undefined;
   let last = Math.max(decl.line, standalone?.endLine ?? 0);
+  // Compilers also give lines of the caller to instructions of the inlined body: what follows the function in the file is not its text.
+  const end = nextDeclaration(side, of, decl);
   for (const row of aligned) {
     const one = row[which];
-    if (one?.source && one.inlinedFrom.at(-1) === callee && one.source.file === decl.file)
-      last = Math.max(last, one.source.line);
+    const index = one?.inlinedFrom.indexOf(callee) ?? -1;
+    if (!one || index < 0) continue;
+    const place = index === one.inlinedFrom.length - 1 ? one.source : one.inlinedAt?.[index + 1];
+    if (place?.file === decl.file && place.line < end) last = Math.max(last, place.line);
   }
   return { file: decl.file, first: decl.line, last };
 }
 
-/** A hunk that lies in no function: a macro, a declaration, a type. */
-function editsOutsideFunctions(input: ReasonInput, edits: SourceEdits): boolean {
+/** First line behind a declaration at which another function of the file begins. */
+function nextDeclaration(side: Side, of: DwarfFunction | undefined, decl: SourceLocation): number {
+  let end = Number.POSITIVE_INFINITY;
+  const look = (other: SourceLocation | undefined): void => {
+    if (other && other.file === decl.file && other.line > decl.line) end = Math.min(end, other.line);
+  };
+  for (const one of side.object.dwarf.prototypes) if (one.defined) look(one.decl);
+  for (const call of of?.inlined ?? []) look(call.decl);
+  return end;
+}
+
+/** Place (`limits.h:12`) of the first hunk that lies in no function: a macro, a declaration, a type. */
+function editOutsideFunctions(input: ReasonInput, edits: SourceEdits): string | undefined {
   const spans = (side: Side): Span[] =>
     side.object.dwarf.functions.flatMap((of) =>
       of.decl
@@ -195,10 +251,11 @@ function editsOutsideFunctions(input: ReasonInput, edits: SourceEdits): boolean 
         list.some((span) =>
           hunksOf(new Map([[file, [hunk]]]), span.file).some((one) => touches(one, side, span.first, span.last)),
         );
-      if (!within('base', base) && !within('next', next)) return true;
+      if (!within('base', base) && !within('next', next))
+        return `${file.replace(/^.*\//, '')}:${Math.max(1, hunk.nextStart)}`;
     }
   }
-  return false;
+  return undefined;
 }
 
 /** Changed types that the function works with and that made its code differ. */

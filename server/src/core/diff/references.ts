@@ -13,6 +13,9 @@ const EM_AARCH64 = 183;
 const bookkeeping =
   /^\.(eh_frame|orc_unwind|discard|altinstructions|bug_frames|ex_table|static_call_sites|retpoline_sites|return_sites|call_sites|ibt_endbr_seal)|^__(mcount_loc|patchable_function_entries|ex_table|bug_table|jump_table)/;
 
+/** A section whose references to functions and objects are bookkeeping about the code. */
+export const isBookkeeping = (section: string): boolean => bookkeeping.test(section);
+
 /** One place in code or data that refers to a function or object of the same or another unit. */
 export interface Reference {
   /** Function symbol that contains the place; undefined in data. */
@@ -24,19 +27,62 @@ export interface Reference {
   readonly target: ElfSymbol;
   /** Direct call or jump; false where the address is loaded or stored. */
   readonly call: boolean;
+  /** The place is behind the target's start: in a function a label, which is no address of the function. */
+  readonly inside: boolean;
 }
 
-const cache = new WeakMap<ObjectModel, readonly Reference[]>();
+/** What is kept of an object: the references by section, and all of them once somebody asked for all. */
+interface Known {
+  readonly functions: SymbolMap;
+  readonly named: SymbolMap;
+  readonly sections: Map<number, readonly Reference[]>;
+  all?: readonly Reference[];
+}
+
+const cache = new WeakMap<ObjectModel, Known>();
+
+function knownOf(object: ObjectModel): Known {
+  let known = cache.get(object);
+  if (!known) {
+    const { symbols } = object.elf;
+    known = {
+      functions: new SymbolMap(symbols, isFunction),
+      named: new SymbolMap(symbols, isNamed),
+      sections: new Map(),
+    };
+    cache.set(object, known);
+  }
+  return known;
+}
 
 /**
  * All references of an object's allocated sections to named symbols: by relocation, and direct calls inside one section, which carry none.
  * In section order, then by offset. Computed once per object.
  */
 export function referencesOf(object: ObjectModel): readonly Reference[] {
-  let list = cache.get(object);
+  const known = knownOf(object);
+  known.all ??= object.elf.sections.flatMap((section) => referencesIn(object, section));
+  return known.all;
+}
+
+/** Those of `referencesOf` that stand in some functions, in the same order. Only their sections are looked at. */
+export function referencesFrom(object: ObjectModel, functions: readonly ElfSymbol[]): Reference[] {
+  const wanted = new Set(functions.map(({ index }) => index));
+  const places = new Set(functions.flatMap(({ place }) => (typeof place === 'number' ? [place] : [])));
+  return [...places]
+    .sort((a, b) => a - b)
+    .flatMap((place) => {
+      const section = object.elf.sections[place];
+      return section ? referencesIn(object, section).filter(({ from }) => from && wanted.has(from.index)) : [];
+    });
+}
+
+function referencesIn(object: ObjectModel, section: Section): readonly Reference[] {
+  const known = knownOf(object);
+  let list = known.sections.get(section.index);
   if (!list) {
-    list = collect(object);
-    cache.set(object, list);
+    list = (section.flags & SHF_ALLOC) === 0 ? [] : collect(object, section, known);
+    known.sections.set(section.index, list);
   }
   return list;
 }
@@ -57,7 +103,7 @@ export function functionSymbols(object: ObjectModel): Map<string, string> {
 export function addressTaken(object: ObjectModel): ReadonlySet<string> {
   const names = new Set<string>();
   for (const { target, call, section } of referencesOf(object)) {
-    if (!call && !bookkeeping.test(section.name)) names.add(target.name);
+    if (!call && !isBookkeeping(section.name)) names.add(target.name);
   }
   return names;
 }
@@ -111,30 +157,27 @@ const isFunction = (symbol: ElfSymbol): boolean => symbol.type === 'func' || sym
 const isNamed = (symbol: ElfSymbol): boolean =>
   isFunction(symbol) || symbol.type === 'object' || symbol.type === 'tls' || symbol.type === 'common';
 
-function collect(object: ObjectModel): Reference[] {
+function collect(object: ObjectModel, section: Section, { functions, named }: Known): Reference[] {
   const { elf } = object;
-  const functions = new SymbolMap(elf.symbols, isFunction);
-  const named = new SymbolMap(elf.symbols, isNamed);
   const list: Reference[] = [];
-  for (const section of elf.sections) {
-    if ((section.flags & SHF_ALLOC) === 0) continue;
-    const code = (section.flags & SHF_EXECINSTR) !== 0;
-    for (const relocation of elf.relocationsOf(section.index)) {
-      const symbol = elf.symbols[relocation.symbol];
-      if (!symbol) continue;
-      const call = code && isCall(elf.machine, section, relocation);
-      const target = resolve(symbol, relocation, code ? section : undefined, elf.machine, named);
-      if (!target || target.name === '') continue;
-      list.push({
-        from: code ? functions.at(section.index, relocation.offset) : undefined,
-        section,
-        offset: relocation.offset,
-        target,
-        call,
-      });
-    }
-    if (code && functions.count(section.index) > 1) directCalls(object, section, functions, list);
+  const code = (section.flags & SHF_EXECINSTR) !== 0;
+  for (const relocation of elf.relocationsOf(section.index)) {
+    const symbol = elf.symbols[relocation.symbol];
+    if (!symbol) continue;
+    const call = code && isCall(elf.machine, section, relocation);
+    const at = symbol.type === 'section' ? placeOf(symbol, relocation, code ? section : undefined, elf.machine) : -1;
+    const target = symbol.type === 'section' ? named.at(symbol.place as number, at) : symbol;
+    if (!target || target.name === '') continue;
+    list.push({
+      from: code ? functions.at(section.index, relocation.offset) : undefined,
+      section,
+      offset: relocation.offset,
+      target,
+      call,
+      inside: at > target.offset,
+    });
   }
+  if (code && functions.count(section.index) > 1) directCalls(object, section, functions, list);
   return list;
 }
 
@@ -151,7 +194,7 @@ function directCalls({ elf }: ObjectModel, section: Section, functions: SymbolMa
       const from = functions.at(section.index, offset);
       const target = functions.at(section.index, body.start + to);
       if (!from || !target || from === target || target.offset !== body.start + to) continue;
-      list.push({ from, section, offset, target, call: true });
+      list.push({ from, section, offset, target, call: true, inside: false });
     }
   }
 }
@@ -169,19 +212,12 @@ function isCall(machine: number, section: Section, relocation: Relocation): bool
   );
 }
 
-function resolve(
-  symbol: ElfSymbol,
-  relocation: Relocation,
-  code: Section | undefined,
-  machine: number,
-  named: SymbolMap,
-): ElfSymbol | undefined {
-  if (symbol.type !== 'section') return symbol;
-  if (typeof symbol.place !== 'number') return undefined;
+/** The place in its section that a relocation against the section's symbol means. */
+function placeOf(symbol: ElfSymbol, relocation: Relocation, code: Section | undefined, machine: number): number {
   // PC-relative fields of x86 count from the end of the instruction: their own size, and that of an immediate behind them.
   const relative = code && machine === EM_X86_64 && (relocation.type === 2 || relocation.type === 4);
   const bias = relative ? 4 + immediateBehind(code.data, relocation.offset) : 0;
-  return named.at(symbol.place, symbol.offset + relocation.addend + bias);
+  return symbol.offset + relocation.addend + bias;
 }
 
 /**

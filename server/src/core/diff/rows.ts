@@ -1,4 +1,5 @@
 import type { AsmRow } from '../asm/types.ts';
+import { withoutRegisters } from './noise.ts';
 import type { AlignedRow } from './types.ts';
 
 /**
@@ -239,7 +240,7 @@ function withLabels(left: readonly AsmRow[], right: readonly AsmRow[], pairs: Ma
   return rows;
 }
 
-/** Pairs rows of a gap that have the same form: mnemonic and operands with numbers and references left out. */
+/** Pairs rows of a gap that have the same form: mnemonic and operands with numbers, references and the names of registers left out. */
 function alignForms(left: readonly AsmRow[], right: readonly AsmRow[], fromLeft: number, fromRight: number): Matches {
   if (left.length === 0 || right.length === 0 || (left.length === 1 && right.length === 1)) return [];
   const keys = new Map<string, number>();
@@ -257,11 +258,11 @@ function formsOf(rows: readonly AsmRow[], keys: Map<string, number>): Int32Array
   });
 }
 
-/** Mnemonic and operands with references and numbers left out. */
+/** Mnemonic and operands with references, numbers and the names of registers left out: a compiler that renames a register does so in many rows. */
 export function rowForm(row: AsmRow): string {
   let operands = row.operands;
   for (const reference of row.references) operands = operands.replace(reference.name, '@');
-  return `${row.mnemonic} ${operands.replace(/\b(0x[0-9a-f]+|\d+)\b/g, '#')}`;
+  return `${row.mnemonic} ${withoutRegisters(operands).replace(/\b(0x[0-9a-f]+|\d+)\b/g, '#')}`;
 }
 
 /** A branch leads to the same place where the target rows correspond, or where what stood at the target was replaced by what stands at the other. */

@@ -1,4 +1,5 @@
 import type { DwarfType, TypeRef } from '../dwarf/types.ts';
+import { lazy } from '../elf/lazy.ts';
 import { isTagged, type TypeTable } from './type-table.ts';
 
 /** Says whether a type of the base object and one of the next object are the same to code that holds a value of them. */
@@ -17,7 +18,7 @@ export function sameTypeOf(base: TypeTable, next: TypeTable): SameType {
   const known = new Map<number, boolean>();
   // Pairs met during one call, taken as equal; they become known only when the whole call came out equal.
   const assumed = new Set<number>();
-  const width = next.dwarf.types.length + 1;
+  const width = lazy(() => next.dwarf.types.length + 1);
 
   const compare = (baseRef: TypeRef, nextRef: TypeRef, depth: number): boolean => {
     const b = base.strip(baseRef);
@@ -31,7 +32,7 @@ export function sameTypeOf(base: TypeTable, next: TypeTable): SameType {
       const label = base.label(b);
       if (label !== '' && label === next.label(n)) return true;
     }
-    const key = b * width + n;
+    const key = b * width() + n;
     const before = known.get(key);
     if (before !== undefined) return before;
     if (assumed.has(key) || depth > maxDepth) return true;
@@ -48,12 +49,10 @@ export function sameTypeOf(base: TypeTable, next: TypeTable): SameType {
       case 'pointer':
         return compare(bt.target, nt.target, depth);
       case 'array':
-        return (
-          bt.dimensions.length === nt.dimensions.length &&
-          bt.dimensions.every((size, i) => size === nt.dimensions[i]) &&
-          compare(bt.target, nt.target, depth)
-        );
+        return sameDimensions(bt, nt) && compare(bt.target, nt.target, depth);
       case 'function':
+        // Without a prototype nothing is said of the parameters: writing it down changes no value and no call.
+        if (isOpen(bt) !== isOpen(nt) && !(isOpen(bt) ? nt : bt).variadic) return compare(bt.target, nt.target, depth);
         return (
           bt.variadic === nt.variadic &&
           bt.parameters.length === nt.parameters.length &&
@@ -84,13 +83,25 @@ export function sameTypeOf(base: TypeTable, next: TypeTable): SameType {
     }
   };
 
+  const likeness = next.dwarf.typesLike(base.dwarf);
   return (b, n) => {
+    if (likeness?.isSame(b, n)) return true;
     assumed.clear();
     const same = compare(b, n, 0);
     if (same) for (const key of assumed) known.set(key, true);
     return same;
   };
 }
+
+/** The same number of elements in each dimension; `[0]` and `[]` at the end of a struct are one thing, and compilers write neither down in one way. */
+export function sameDimensions(base: DwarfType, next: DwarfType): boolean {
+  const sizes = ({ dimensions }: DwarfType): string =>
+    (dimensions.length > 0 ? dimensions : [undefined]).map((size) => size ?? 0).join();
+  return sizes(base) === sizes(next);
+}
+
+/** A function type of C without a prototype: `int (*f)()`. */
+const isOpen = ({ variadic, parameters }: DwarfType): boolean => variadic && parameters.length === 0;
 
 const isVoid = (type: DwarfType | undefined): boolean => !type || type.kind === 'unspecified';
 

@@ -12,6 +12,7 @@ export const plainName = (symbol: string): string => symbol.replace(/^(.+?)\..*$
  * see `same-type.ts`), or the ellipsis. In the order of the next object's debug information.
  */
 export function diffSignatures(pair: ObjectPair, functions: readonly FunctionChange[]): SignatureChange[] {
+  if (pair.next.dwarf.typesLike(pair.base.dwarf)?.signatures) return [];
   const base = typeTable(pair.base.dwarf);
   const next = typeTable(pair.next.dwarf);
   const same = sameTypeOf(base, next);

@@ -1,3 +1,4 @@
+import { equalBytes } from '../asm/bytes.ts';
 import { type Body, isNobits } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
 import { callsAt, locationAt } from '../asm/source.ts';
@@ -16,7 +17,8 @@ import {
   specialTablesOf,
 } from '../special/index.ts';
 import type { CodeComparer } from './code.ts';
-import { type Meaning, type Side, sameBytes } from './meaning.ts';
+import { sameBytes } from './contents.ts';
+import type { Meaning, Side } from './meaning.ts';
 import type { Reason, SpecialDifference } from './types.ts';
 
 /** Compares what the special sections (alternatives, bug and exception tables, static branches ...) say about functions. */
@@ -93,10 +95,11 @@ class Comparer implements SpecialComparer {
     const right = entriesOf(this.#next, next);
     if (left.length === 0 && right.length === 0) return NONE;
     const found: SpecialDifference[] = [];
+    const still = this.#sameCode(base, next);
     let i = 0;
     let j = 0;
     while (i < left.length || j < right.length) {
-      const order = this.#order(base, left[i], next, right[j]);
+      const order = this.#order(base, left[i], next, right[j], still);
       const b = order <= 0 ? left[i++] : undefined;
       const n = order >= 0 ? right[j++] : undefined;
       const field = b && n ? this.#differing(b, n) : undefined;
@@ -114,15 +117,23 @@ class Comparer implements SpecialComparer {
     return found;
   }
 
+  /** The code is the same byte by byte: then offsets in it tell as much as instructions, which need not be found. */
+  #sameCode(base: Body, next: Body): boolean {
+    if (base.size !== next.size) return false;
+    const left = this.#base.elf.sections[base.section]!;
+    const right = this.#next.elf.sections[next.section]!;
+    return equalBytes(left.data, base.start, right.data, next.start, base.size);
+  }
+
   /** Order of two entries by section and by the instruction that they are about. */
-  #order(base: Body, b: SpecialEntry | undefined, next: Body, n: SpecialEntry | undefined): number {
+  #order(base: Body, b: SpecialEntry | undefined, next: Body, n: SpecialEntry | undefined, still: boolean): number {
     if (!b) return 1;
     if (!n) return -1;
     const left = b.table.section.name;
     const right = n.table.section.name;
     if (left !== right) return left < right ? -1 : 1;
-    const from = positionOf(this.#base, base, b);
-    const to = positionOf(this.#next, next, n);
+    const from = positionOf(this.#base, base, b, still);
+    const to = positionOf(this.#next, next, n, still);
     return from.piece - to.piece || from.at - to.at;
   }
 
@@ -251,10 +262,11 @@ function entriesOf(side: Side, body: Body): readonly SpecialEntry[] {
   return entries ? entries.filter(({ table }) => table.kind.meaning) : [];
 }
 
-/** Number of the instruction that an entry is about; places in code out of line go by their order alone. */
-function positionOf(side: Side, body: Body, { about }: SpecialEntry): { piece: number; at: number } {
+/** Number of the instruction that an entry is about, or its offset; places in code out of line go by their order alone. */
+function positionOf(side: Side, body: Body, { about }: SpecialEntry, byOffset: boolean): { piece: number; at: number } {
   if (about.section !== body.section) return { piece: 1, at: 0 };
   const offset = about.offset - body.start;
+  if (byOffset) return { piece: 0, at: offset };
   const ordinal = side.scanOf(body)?.ordinalAt(offset) ?? -1;
   return { piece: 0, at: ordinal >= 0 ? ordinal : offset };
 }

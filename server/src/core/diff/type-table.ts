@@ -1,4 +1,5 @@
 import type { DwarfInfo, DwarfType, Member, TypeRef } from '../dwarf/types.ts';
+import { lazy } from '../elf/lazy.ts';
 
 /** How many typedefs, qualifiers or declarators are followed before a (hostile) chain is given up. */
 const maxChain = 64;
@@ -44,15 +45,18 @@ export function typeTable(dwarf: DwarfInfo): TypeTable {
 }
 
 function build(dwarf: DwarfInfo): TypeTable {
-  const typedefName = new Map<TypeRef, string>();
+  // Types are made when they are first asked for: so nothing is, before one is.
   const get = (ref: TypeRef): DwarfType | undefined => (ref < 0 ? undefined : dwarf.types[ref]);
-  for (const type of dwarf.types) {
-    if (type.kind !== 'typedef') continue;
-    const target = get(type.target);
-    if (isTagged(target) && target.name === '' && !typedefName.has(target.index)) {
-      typedefName.set(target.index, type.name);
+  // Read when a nameless type is first met.
+  const typedefNames = lazy(() => {
+    const names = new Map<TypeRef, string>();
+    for (const type of dwarf.types) {
+      if (type.kind !== 'typedef') continue;
+      const target = get(type.target);
+      if (isTagged(target) && target.name === '' && !names.has(target.index)) names.set(target.index, type.name);
     }
-  }
+    return names;
+  });
   const follow = (ref: TypeRef, arrays: boolean): TypeRef => {
     let current = ref;
     for (let step = 0; step < maxChain; step++) {
@@ -96,7 +100,7 @@ function build(dwarf: DwarfInfo): TypeTable {
     label: (ref) => {
       const type = get(ref);
       if (!isTagged(type)) return '';
-      return type.name !== '' ? `${type.kind} ${type.name}` : (typedefName.get(type.index) ?? '');
+      return type.name !== '' ? `${type.kind} ${type.name}` : (typedefNames().get(type.index) ?? '');
     },
     typedefs: (ref) => {
       const names: { name: string; ref: TypeRef }[] = [];
@@ -138,6 +142,13 @@ export function declare(table: TypeTable, ref: TypeRef, declarator: string): str
     return list.length === 0 ? 'void' : list.join(', ');
   };
 
+  /** What an array's elements are, whatever its dimensions. */
+  const elementKind = (of: TypeRef): DwarfType['kind'] | undefined => {
+    let type = table.get(of);
+    for (let depth = 0; type?.kind === 'array' && depth < maxParts; depth++) type = table.get(type.target);
+    return type?.kind;
+  };
+
   const part = (of: TypeRef, inner: string): string => {
     const join = (before: string): string => (inner === '' ? before : `${before} ${inner}`);
     const type = table.get(of);
@@ -157,6 +168,9 @@ export function declare(table: TypeTable, ref: TypeRef, declarator: string): str
       case 'restrict':
       case 'atomic': {
         const word = type.kind === 'atomic' ? '_Atomic' : type.kind;
+        // Compilers say of a const array that it is, and again that its elements are: C says it once.
+        if (table.get(type.target)?.kind === 'array' && elementKind(type.target) === type.kind)
+          return part(type.target, inner);
         if (table.get(type.target)?.kind === 'pointer')
           return part(type.target, inner === '' ? word : `${word} ${inner}`);
         return `${word} ${part(type.target, inner)}`;

@@ -47,14 +47,24 @@ export interface Reason {
     | 'string'
     | 'callee'
     | 'data'
+    | 'table'
     | 'clone'
     | 'special'
     | 'line-only'
     | 'compiler-noise'
     | 'new'
     | 'removed';
-  /** Name of the callee, type.field, constant (`0x10 → 0x20`), symbol, special section; empty where there is none. */
+  /** Name of the callee, type.field, constant (`0x10 → 0x20`), symbol, special section; for `table` the constant whose contents changed; empty where there is none. */
   readonly detail: string;
+}
+
+/** Where the code of a function first differs. */
+export interface FirstDifference {
+  /** The instruction on each side, with what it refers to by name; empty where the other side has one more there. */
+  readonly base: string;
+  readonly next: string;
+  /** Source line: of the next side, of the base side for an instruction that is gone. */
+  readonly at?: SourceLocation;
 }
 
 /** A function that differs. Functions that are the same are only counted. */
@@ -80,6 +90,20 @@ export interface FunctionChange {
   readonly at?: SourceLocation;
   /** Source lines (of the next side; of the base side for removed code) whose machine code differs. */
   readonly changedLines: readonly SourceLocation[];
+  /** For changed functions whose own code differs in more than line numbers. Differences that only follow from others (registers, labels) come last. */
+  readonly firstDifference?: FirstDifference;
+}
+
+/** Who uses a changed constant that has a name. */
+export interface ConstantUse {
+  /** Functions of the unit that refer to it. Where `keeps` is empty, all of them are in the patch, and its new contents with them. */
+  readonly functions: readonly string[];
+  /** What of this unit goes on using the old copy, in words: `a pointer in handlers`, `f(), which stores its address`. */
+  readonly keeps: readonly string[];
+  /** Where its address leaves a function, in words: whoever keeps it there keeps the old copy. Empty for texts. */
+  readonly handsOn: readonly string[];
+  /** An array of characters: read where it is needed, seldom made into something else that stays. */
+  readonly text: boolean;
 }
 
 /** A data object (STT_OBJECT, STT_TLS, common, or a nameless constant) that differs. */
@@ -103,6 +127,8 @@ export interface DataChange {
   readonly tls: boolean;
   readonly readOnly: boolean;
   readonly at?: SourceLocation;
+  /** For constants whose contents or size changed. */
+  readonly use?: ConstantUse;
 }
 
 /** One difference inside a type. Offsets in bits. */
@@ -145,6 +171,8 @@ export interface TypeChange {
   readonly label?: string;
   /** Labels of the changed types that alone cause this change (embedded by value, typedefs); empty where it was edited itself. */
   readonly causes?: readonly string[];
+  /** Bytes, where the source asks for a stricter alignment than the type had. */
+  readonly align?: { readonly base: number; readonly next: number };
   readonly at?: SourceLocation;
 }
 
@@ -204,11 +232,16 @@ export interface ObjectDiff {
   /** Base symbol index → next symbol index for every paired symbol (functions, data, static locals, sections). */
   readonly pairing: ReadonlyMap<number, number>;
   readonly problems: readonly Problem[];
+  /** Marks rows of a changed function's aligned listings that only name the same things otherwise (see `AlignedRow.renumbered`). Absent where nothing changed. */
+  readonly matchRows?: (change: FunctionChange, rows: readonly AlignedRow[]) => AlignedRow[];
 }
 
 /** A row pair of an aligned listing; one side is absent for inserted and deleted rows. */
 export interface AlignedRow {
   readonly base?: AsmRow;
   readonly next?: AsmRow;
+  /** The same text, or `renumbered`. */
   readonly same: boolean;
+  /** The texts differ only in what a compiler or a macro numbers (`__key.268`, `__key.269`), and mean the same things. */
+  readonly renumbered?: boolean;
 }

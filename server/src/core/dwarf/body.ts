@@ -21,24 +21,35 @@ export function readInlined(context: FunctionContext, entry: Subprogram): readon
   return inlined;
 }
 
+/** Types of what a function has for itself while it runs, each once. */
+export interface Locals {
+  /** Of its parameters and automatic variables. */
+  readonly types: readonly TypeRef[];
+  /** Of its automatic variables alone: one can have the type of a parameter. */
+  readonly variables: readonly TypeRef[];
+}
+
 /**
  * Types of a function's parameters and automatic variables, inlined bodies included. The abstract instances that it is made of
  * are read too, since variables that were optimised out stand only there.
  */
-export function readLocalTypes(context: FunctionContext, entry: Subprogram): readonly TypeRef[] {
+export function readLocals(context: FunctionContext, entry: Subprogram): Locals {
   const types = new Set<TypeRef>();
+  const variables = new Set<TypeRef>();
   const die = new Die();
   const origin = new Die();
   for (const part of entry.lineage(context)) {
     walk(context, part.key, (unit, reader, abbrev, at) => {
       if (abbrev.tag !== d.DW_TAG_variable && abbrev.tag !== d.DW_TAG_formal_parameter) return false;
       die.read(unit, reader, abbrev, at);
-      const type = automaticType(context, die, origin);
-      if (type >= 0) types.add(type);
+      const { type, parameter } = automaticType(context, die, origin);
+      if (type < 0) return true;
+      types.add(type);
+      if (!parameter) variables.add(type);
       return true;
     });
   }
-  return [...types];
+  return { types: [...types], variables: [...variables] };
 }
 
 /** Takes an entry and reads its attributes, or leaves them to be skipped (false). `depth`: inlined calls around it. */
@@ -82,20 +93,24 @@ function walk(context: FunctionContext, key: number, visit: Visit): void {
   }
 }
 
-/** Type of a variable of automatic storage; -1 for others. */
-function automaticType({ data, typeIndex }: FunctionContext, die: Die, into: Die): TypeRef {
-  if (die.has(s.AT_LOCATION) && staticLocation(data, die).kind === 'static') return -1;
-  if (die.flag(s.AT_EXTERNAL)) return -1;
+const NOT_AUTOMATIC = { type: -1, parameter: false };
+
+/** Type of a variable of automatic storage (-1 for others), and whether it is a parameter: gcc makes variables of those that a clone lost. */
+function automaticType({ data, typeIndex }: FunctionContext, die: Die, into: Die) {
+  if (die.has(s.AT_LOCATION) && staticLocation(data, die).kind === 'static') return NOT_AUTOMATIC;
+  if (die.flag(s.AT_EXTERNAL)) return NOT_AUTOMATIC;
+  let parameter = die.abbrev.tag === d.DW_TAG_formal_parameter;
   let typeKey = die.reference(s.AT_TYPE);
   let origin = die.reference(s.AT_ABSTRACT_ORIGIN);
   for (let hops = 0; typeKey < 0 && origin >= 0 && hops < 8; hops++) {
     const found = data.dieAt(origin, into);
-    if (!found) return -1;
-    if (found.has(s.AT_LOCATION) && staticLocation(data, found).kind === 'static') return -1;
+    if (!found) return NOT_AUTOMATIC;
+    if (found.has(s.AT_LOCATION) && staticLocation(data, found).kind === 'static') return NOT_AUTOMATIC;
+    parameter ||= found.abbrev.tag === d.DW_TAG_formal_parameter;
     typeKey = found.reference(s.AT_TYPE);
     origin = found.reference(s.AT_ABSTRACT_ORIGIN);
   }
-  return typeKey < 0 ? -1 : typeIndex(typeKey);
+  return typeKey < 0 ? NOT_AUTOMATIC : { type: typeIndex(typeKey), parameter };
 }
 
 /** Read into for a moment only. */

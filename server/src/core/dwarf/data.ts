@@ -5,6 +5,7 @@ import { AbbrevTables } from './abbrev.ts';
 import { Addresses } from './addresses.ts';
 import { Die } from './die.ts';
 import { LineTables } from './line.ts';
+import type { FileNames } from './line-header.ts';
 import type { ProblemLog } from './problems.ts';
 import { Ranges } from './ranges.ts';
 import { Damaged } from './reader.ts';
@@ -113,7 +114,7 @@ export class DwarfData {
   }
 
   /** Source file names of the line table at an offset of .debug_line, by DW_AT_decl_file. */
-  filesAt(stmtList: number, compDir: string): readonly string[] {
+  filesAt(stmtList: number, compDir: string): FileNames {
     return this.lines.filesAt(stmtList, compDir);
   }
 

@@ -41,7 +41,35 @@ export function skipForm(reader: Reader, form: number, unit: Unit): void {
 
 /** Moves the reader over all attributes of an entry. */
 export function skipAttributes(reader: Reader, abbrev: Abbrev, unit: Unit): void {
+  skipSteps(reader, abbrev.steps, unit);
+}
+
+/**
+ * The offset behind all attributes of an entry that begin at `at`; -1 where that takes a reader. Past the end of the data it is
+ * past the end of the data, too.
+ */
+export function behindAttributes(data: Uint8Array, at: number, abbrev: Abbrev): number {
+  if (abbrev.fixedSize >= 0) return at + abbrev.fixedSize;
   const { steps } = abbrev;
+  let pos = at;
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i]!;
+    if (step > 0) {
+      pos += step;
+      continue;
+    }
+    if (step === SKIP_FORM) return -1;
+    let byte = data[pos++]!;
+    if (step === SKIP_LEB) while (byte >= 0x80) byte = data[pos++]!;
+    // A length of more than one byte is rare.
+    else if (!(byte < 0x80)) return -1;
+    else pos += byte;
+  }
+  return pos;
+}
+
+/** Moves the reader over attributes: see `Abbrev.steps`. */
+export function skipSteps(reader: Reader, steps: Int32Array, unit: Unit): void {
   const { data } = reader;
   for (let i = 0; i < steps.length; i++) {
     const step = steps[i]!;
@@ -92,7 +120,7 @@ export class Die {
         const after = reader.pos;
         reader.pos = before;
         this.#note(slot, round, form, after, 0);
-      } else if (slot !== 0) this.#note(slot, round, form, reader.pos, abbrev.implicit[i]!);
+      } else if (slot !== 0) this.#note(slot, round, form, reader.pos, abbrev.implicit[i] ?? 0);
       const size = sizes[i]!;
       if (size >= 0) reader.pos += size;
       else skipForm(reader, forms[i]!, unit);

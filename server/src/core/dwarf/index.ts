@@ -1,6 +1,8 @@
 import { lazy } from '../elf/lazy.ts';
 import type { ElfFile } from '../elf/types.ts';
 import { DwarfData } from './data.ts';
+import { compareTypes } from './likeness.ts';
+import { structNamed } from './named.ts';
 import { ProblemLog } from './problems.ts';
 import { Damaged } from './reader.ts';
 import { scan } from './scan.ts';
@@ -13,6 +15,7 @@ import type {
   DwarfUnit,
   DwarfVariable,
   LineRow,
+  TypeLikeness,
 } from './types.ts';
 import { variablesOf } from './variables.ts';
 
@@ -41,6 +44,7 @@ class Info implements DwarfInfo {
   readonly #functions: () => readonly DwarfFunction[];
   readonly #prototypes: () => readonly DwarfPrototype[];
   readonly #variables: () => readonly DwarfVariable[];
+  #likeness: { readonly base: Info; readonly found: TypeLikeness | undefined } | undefined;
 
   constructor(elf: ElfFile, log: ProblemLog) {
     this.#log = log;
@@ -52,7 +56,7 @@ class Info implements DwarfInfo {
     }
     if (data.units.some((unit) => unit.split)) {
       log.add(
-        'dwarf',
+        'dwarf.split',
         'The debug information is split off into .dwo files, which are not read; compile without -gsplit-dwarf.',
       );
     }
@@ -63,7 +67,7 @@ class Info implements DwarfInfo {
     this.#functions = lazy(() => {
       const found = this.#scan();
       return found.subprograms
-        .filter((entry) => entry.ranges.length > 0)
+        .filter((entry) => entry.hasCode && entry.ranges.length > 0)
         .map((entry) => new FunctionEntry(found, entry));
     });
     this.#prototypes = lazy(() => prototypesOf(this.#scan(), this.#scan().subprograms));
@@ -88,6 +92,15 @@ class Info implements DwarfInfo {
   linesOf(section: number): readonly LineRow[] {
     return this.#data.lines.rowsOf(section);
   }
+  structSize(tag: string): number | undefined {
+    return structNamed(this.#scan(), tag)?.size;
+  }
+  typesLike(base: DwarfInfo): TypeLikeness | undefined {
+    if (!(base instanceof Info)) return undefined;
+    // One object is compared with one other, by several rooms.
+    if (this.#likeness?.base !== base) this.#likeness = { base, found: compareTypes(base.#scan(), this.#scan()) };
+    return this.#likeness.found;
+  }
 }
 
 /** Stands for debug information of which nothing could be read. */
@@ -105,5 +118,11 @@ class Absent implements DwarfInfo {
   }
   linesOf(): readonly LineRow[] {
     return [];
+  }
+  structSize(): number | undefined {
+    return undefined;
+  }
+  typesLike(): TypeLikeness | undefined {
+    return undefined;
   }
 }

@@ -16,9 +16,41 @@ export interface LineHeader {
   readonly opcodeBase: number;
   /** Number of LEB128 operands of each standard opcode. */
   readonly operands: readonly number[];
-  /** Full names by file index; index 0 is the unit's own file in DWARF 5 and empty before. */
-  readonly files: readonly string[];
+  /** Names by file index; index 0 is the unit's own file in DWARF 5 and empty before. */
+  readonly files: FileNames;
 }
+
+/** The file names of a table, each joined with its directory when it is first asked for: of hundreds of headers few are named. */
+export class FileNames {
+  readonly #directories: readonly string[];
+  readonly #entries: readonly FileEntry[];
+  readonly #compDir: string;
+  readonly #names: (string | undefined)[] = [];
+
+  constructor(directories: readonly string[], entries: readonly FileEntry[], compDir: string) {
+    this.#directories = directories;
+    this.#entries = entries;
+    this.#compDir = compDir;
+  }
+
+  /** The full name of a file; undefined where the table has none of this index. */
+  at(index: number): string | undefined {
+    const entry = this.#entries[index];
+    if (!entry) return undefined;
+    this.#names[index] ??= entry.none ? '' : joinPath(this.#directories[entry.directory] ?? this.#compDir, entry.path);
+    return this.#names[index];
+  }
+}
+
+interface FileEntry {
+  readonly path: string;
+  readonly directory: number;
+  /** Stands for no file. */
+  readonly none?: boolean;
+}
+
+/** No names at all. */
+export const NO_FILES = new FileNames([], [], '');
 
 /** Largest number of file entries that is read: a crafted count must not make an endless list of empty names. */
 const MAX_FILES = 1 << 20;
@@ -49,22 +81,22 @@ export function readLineHeader(data: DwarfData, section: DebugSection, offset: n
   return { program, end, minInstruction, defaultIsStatement, lineBase, lineRange, opcodeBase, operands, files };
 }
 
-function readFiles4(data: DwarfData, reader: Reader, compDir: string): string[] {
+function readFiles4(data: DwarfData, reader: Reader, compDir: string): FileNames {
   const directories = [compDir];
   while (reader.u8() !== 0) {
     reader.pos--;
     directories.push(joinPath(compDir, data.inlineString(reader.data, reader.skipString())));
   }
-  const files = [''];
+  const files: FileEntry[] = [{ path: '', directory: 0, none: true }];
   while (reader.u8() !== 0) {
     reader.pos--;
     const name = data.inlineString(reader.data, reader.skipString());
     const directory = reader.uleb();
     reader.skipLeb(); // modification time
     reader.skipLeb(); // length
-    files.push(joinPath(directories[directory] ?? compDir, name));
+    files.push({ path: name, directory });
   }
-  return files;
+  return new FileNames(directories, files, compDir);
 }
 
 interface EntryFormat {
@@ -78,7 +110,7 @@ function readFormats(reader: Reader): EntryFormat[] {
   return formats;
 }
 
-function readFiles5(data: DwarfData, reader: Reader, offsetSize: 4 | 8, compDir: string): string[] {
+function readFiles5(data: DwarfData, reader: Reader, offsetSize: 4 | 8, compDir: string): FileNames {
   const directories: string[] = [];
   const directoryFormats = readFormats(reader);
   const read = (formats: readonly EntryFormat[], add: (path: string, directory: number) => void) => {
@@ -98,11 +130,11 @@ function readFiles5(data: DwarfData, reader: Reader, offsetSize: 4 | 8, compDir:
   read(directoryFormats, (path) => {
     directories.push(joinPath(directories[0] ?? compDir, path));
   });
-  const files: string[] = [];
+  const files: FileEntry[] = [];
   read(readFormats(reader), (path, directory) => {
-    files.push(joinPath(directories[directory] ?? compDir, path));
+    files.push({ path, directory });
   });
-  return files;
+  return new FileNames(directories, files, compDir);
 }
 
 function readPath(data: DwarfData, reader: Reader, form: number, offsetSize: 4 | 8): string {

@@ -1,6 +1,6 @@
 import * as d from './constants.ts';
 import type { DwarfData } from './data.ts';
-import { type LineHeader, readLineHeader } from './line-header.ts';
+import { type FileNames, type LineHeader, NO_FILES, readLineHeader } from './line-header.ts';
 import { Damaged, Reader } from './reader.ts';
 import type { DebugSection, Place } from './sections.ts';
 import type { LineRow } from './types.ts';
@@ -35,8 +35,8 @@ export class LineTables {
   }
 
   /** File names of the table at `offset`, by the index that DW_AT_decl_file and DW_AT_call_file use. */
-  filesAt(offset: number, compDir: string): readonly string[] {
-    return this.#headerAt(offset, compDir)?.files ?? [];
+  filesAt(offset: number, compDir: string): FileNames {
+    return this.#headerAt(offset, compDir)?.files ?? NO_FILES;
   }
 
   #headerAt(offset: number, compDir: string): LineHeader | undefined {
@@ -162,7 +162,7 @@ export class LineTables {
     const emit = (shownLine: number) => {
       if (place?.section !== target || offset < 0 || offset > limit) return;
       const last = rows[rows.length - 1];
-      const row = { offset, file: shownLine === 0 ? '' : (files[file] ?? ''), line: shownLine, column, isStatement };
+      const row = { offset, file: shownLine === 0 ? '' : (files.at(file) ?? ''), line: shownLine, column, isStatement };
       // The last row for an offset is the one that holds.
       if (last && last.offset === offset) rows[rows.length - 1] = row;
       else rows.push(row);

@@ -14,9 +14,10 @@ export class Reader {
   pos: number;
   end: number;
 
-  constructor(data: Uint8Array, pos = 0, end = data.length) {
+  /** `view`: over the same bytes, where there is one already. */
+  constructor(data: Uint8Array, pos = 0, end = data.length, view?: DataView) {
     this.data = data;
-    this.view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    this.view = view ?? new DataView(data.buffer, data.byteOffset, data.byteLength);
     this.pos = pos;
     this.end = Math.min(end, data.length);
   }

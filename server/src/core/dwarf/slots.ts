@@ -90,6 +90,15 @@ export const SLOTS: ReadonlyMap<number, number> = new Map([
   [d.DW_AT_GNU_vector, AT_VECTOR],
 ]);
 
+/** Slots of the attributes below 0x100, which are nearly all, by number. */
+const LOW_SLOTS = new Uint8Array(256);
+for (const [attribute, slot] of SLOTS) if (attribute < 256) LOW_SLOTS[attribute] = slot;
+
+/** Slot of an attribute; 0 = not of interest. */
+export function slotOf(attribute: number): number {
+  return attribute < 256 ? LOW_SLOTS[attribute]! : (SLOTS.get(attribute) ?? 0);
+}
+
 // What the scan does with an entry.
 export const SKIP = 0;
 export const TYPE = 1;
@@ -101,6 +110,8 @@ export const VARIABLE = 4;
 export const SCOPE = 5;
 /** A variable without a location expression: of interest outside of functions only. */
 export const PLACELESS_VARIABLE = 6;
+/** A type that only names the type unit in which it stands. */
+export const ALIAS = 7;
 
 const TAGS: ReadonlyMap<number, number> = new Map([
   [d.DW_TAG_array_type, TYPE],
@@ -131,7 +142,10 @@ const TAGS: ReadonlyMap<number, number> = new Map([
 
 /** What the scan does with entries of this tag and these attributes. */
 export function interestOf(tag: number, names: readonly number[], forms: readonly number[]): number {
-  if (tag !== d.DW_TAG_variable) return TAGS.get(tag) ?? SKIP;
+  if (tag !== d.DW_TAG_variable) {
+    const interest = TAGS.get(tag) ?? SKIP;
+    return interest === TYPE && names.includes(d.DW_AT_signature) ? ALIAS : interest;
+  }
   const form = forms[names.indexOf(d.DW_AT_location)];
   const expression =
     form === d.DW_FORM_exprloc ||

@@ -1,7 +1,8 @@
-import { lazy } from '../elf/lazy.ts';
-import { readInlined, readLocalTypes } from './body.ts';
+import type { Abbrev } from './abbrev.ts';
+import { type Locals, readInlined, readLocals } from './body.ts';
 import type { DwarfData } from './data.ts';
-import type { Die } from './die.ts';
+import { Die } from './die.ts';
+import { Damaged } from './reader.ts';
 import * as s from './slots.ts';
 import type {
   CodeRange,
@@ -20,55 +21,151 @@ export interface FunctionContext {
   subprogram(key: number): Subprogram | undefined;
 }
 
-/** A DW_TAG_subprogram as the scan leaves it: declaration, abstract instance, or concrete function. */
-export class Subprogram {
-  readonly key: number;
+/** What stands in a function's own entry. */
+interface Head {
   readonly ownName: string | undefined;
   readonly linkageName: string | undefined;
   readonly at: SourceLocation | undefined;
   readonly external: boolean;
   readonly declaration: boolean;
   readonly noreturn: boolean;
-  /** DW_AT_inline: DW_INL_inlined 1, DW_INL_declared_inlined 3 mean that it was inlined. */
   readonly inline: number;
   readonly typeKey: number;
-  /** Abstract instance or declaration that this entry completes; -1 = none. */
   readonly originKey: number;
-  /** The definition of something declared before: it lists its parameters anew, with their names. */
   readonly completesDeclaration: boolean;
   readonly ranges: readonly CodeRange[];
-  readonly parameterKeys: { readonly name: string; readonly typeKey: number }[] = [];
+}
+
+const UNREADABLE: Head = {
+  ownName: undefined,
+  linkageName: undefined,
+  at: undefined,
+  external: false,
+  declaration: true,
+  noreturn: false,
+  inline: 0,
+  typeKey: -1,
+  originKey: -1,
+  completesDeclaration: false,
+  ranges: [],
+};
+
+const NO_KEYS: readonly number[] = Object.freeze([]);
+
+/** Read into for a moment only. */
+const scratch = new Die();
+
+/** A DW_TAG_subprogram where it stands: declaration, abstract instance, or concrete function. Read at the first look. */
+export class Subprogram {
+  /** Which of the functions of the file it is, in the order of the debug information. */
+  readonly order: number;
+  readonly key: number;
   variadic = false;
+  /** It says where its code lies. */
+  readonly hasCode: boolean;
+  /** It completes another entry. */
+  readonly completes: boolean;
+  readonly #data: DwarfData;
+  #parameterKeys: number[] | undefined;
+  #head: Head | undefined;
   #parameters: DwarfFunction['parameters'] | undefined;
 
-  constructor(data: DwarfData, die: Die) {
-    this.key = die.key;
-    this.ownName = die.string(s.AT_NAME);
-    this.linkageName = die.string(s.AT_LINKAGE_NAME);
-    this.at = die.unit.declaration(die);
-    this.external = die.flag(s.AT_EXTERNAL);
-    this.declaration = die.flag(s.AT_DECLARATION);
-    this.noreturn = die.flag(s.AT_NORETURN);
-    this.inline = die.number(s.AT_INLINE) ?? 0;
-    this.typeKey = die.reference(s.AT_TYPE);
-    this.originKey = die.has(s.AT_ABSTRACT_ORIGIN)
-      ? die.reference(s.AT_ABSTRACT_ORIGIN)
-      : die.reference(s.AT_SPECIFICATION);
-    this.completesDeclaration = die.has(s.AT_SPECIFICATION);
-    this.ranges = data.ranges.of(die);
+  constructor(data: DwarfData, order: number, key: number, { hasCode, completes }: Abbrev) {
+    this.#data = data;
+    this.order = order;
+    this.key = key;
+    this.hasCode = hasCode;
+    this.completes = completes;
   }
 
-  addParameter(die: Die): void {
-    this.parameterKeys.push({ name: die.string(s.AT_NAME) ?? '', typeKey: die.reference(s.AT_TYPE) });
+  get ownName(): string | undefined {
+    return (this.#head ?? this.#read()).ownName;
+  }
+  get linkageName(): string | undefined {
+    return (this.#head ?? this.#read()).linkageName;
+  }
+  get at(): SourceLocation | undefined {
+    return (this.#head ?? this.#read()).at;
+  }
+  get external(): boolean {
+    return (this.#head ?? this.#read()).external;
+  }
+  get declaration(): boolean {
+    return (this.#head ?? this.#read()).declaration;
+  }
+  get noreturn(): boolean {
+    return (this.#head ?? this.#read()).noreturn;
+  }
+  /** DW_AT_inline: DW_INL_inlined 1, DW_INL_declared_inlined 3 mean that it was inlined. */
+  get inline(): number {
+    return (this.#head ?? this.#read()).inline;
+  }
+  get typeKey(): number {
+    return (this.#head ?? this.#read()).typeKey;
+  }
+  /** Abstract instance or declaration that this entry completes; -1 = none. */
+  get originKey(): number {
+    return (this.#head ?? this.#read()).originKey;
+  }
+  /** The definition of something declared before: it lists its parameters anew, with their names. */
+  get completesDeclaration(): boolean {
+    return (this.#head ?? this.#read()).completesDeclaration;
+  }
+  get ranges(): readonly CodeRange[] {
+    return (this.#head ?? this.#read()).ranges;
+  }
+
+  #read(): Head {
+    this.#head = UNREADABLE;
+    try {
+      const die = this.#data.dieAt(this.key, scratch);
+      if (!die) return UNREADABLE;
+      this.#head = {
+        ownName: die.string(s.AT_NAME),
+        linkageName: die.string(s.AT_LINKAGE_NAME),
+        at: die.unit.declaration(die),
+        external: die.flag(s.AT_EXTERNAL),
+        declaration: die.flag(s.AT_DECLARATION),
+        noreturn: die.flag(s.AT_NORETURN),
+        inline: die.number(s.AT_INLINE) ?? 0,
+        typeKey: die.reference(s.AT_TYPE),
+        originKey: die.has(s.AT_ABSTRACT_ORIGIN)
+          ? die.reference(s.AT_ABSTRACT_ORIGIN)
+          : die.reference(s.AT_SPECIFICATION),
+        completesDeclaration: die.has(s.AT_SPECIFICATION),
+        ranges: this.#data.ranges.of(die),
+      };
+    } catch (error) {
+      if (!(error instanceof Damaged) && !(error instanceof RangeError)) throw error;
+      this.#data.log.add('dwarf.info', `A function cannot be read: ${error.message}`, this.key);
+    }
+    return this.#head;
+  }
+
+  addParameter(key: number): void {
+    if (this.#parameterKeys) this.#parameterKeys.push(key);
+    else this.#parameterKeys = [key];
+  }
+  get parameterKeys(): readonly number[] {
+    return this.#parameterKeys ?? NO_KEYS;
   }
 
   /** Its parameters with resolved types; one list for all functions that refer to this entry. */
   parameters(context: FunctionContext): DwarfFunction['parameters'] {
-    this.#parameters ??= this.parameterKeys.map(({ name, typeKey }) => ({
-      name,
-      type: typeKey >= 0 ? context.typeIndex(typeKey) : -1,
-    }));
+    this.#parameters ??= this.parameterKeys.map((key) => this.#parameter(context, key));
     return this.#parameters;
+  }
+
+  #parameter(context: FunctionContext, key: number): DwarfFunction['parameters'][number] {
+    try {
+      const die = this.#data.dieAt(key, scratch);
+      const typeKey = die?.reference(s.AT_TYPE) ?? -1;
+      return { name: die?.string(s.AT_NAME) ?? '', type: typeKey >= 0 ? context.typeIndex(typeKey) : -1 };
+    } catch (error) {
+      if (!(error instanceof Damaged) && !(error instanceof RangeError)) throw error;
+      this.#data.log.add('dwarf.info', `A parameter cannot be read: ${error.message}`, key);
+      return { name: '', type: -1 };
+    }
   }
 
   /** This entry and those that it completes, nearest first; cut at eight, since a crafted file may close a circle. */
@@ -85,15 +182,23 @@ export class Subprogram {
 /** Common view on an entry and those that it completes. */
 class Merged {
   readonly #context: FunctionContext;
-  readonly #entries: readonly Subprogram[];
-  readonly name: string;
-  readonly external: boolean;
+  readonly #entry: Subprogram;
+  #lineage: readonly Subprogram[] | undefined;
 
   constructor(context: FunctionContext, entry: Subprogram) {
     this.#context = context;
-    this.#entries = entry.lineage(context);
-    this.name = this.#entries.find((e) => e.ownName !== undefined)?.ownName ?? '';
-    this.external = this.#entries.some((e) => e.external);
+    this.#entry = entry;
+  }
+
+  get #entries(): readonly Subprogram[] {
+    this.#lineage ??= this.#entry.lineage(this.#context);
+    return this.#lineage;
+  }
+  get name(): string {
+    return this.#entries.find((e) => e.ownName !== undefined)?.ownName ?? '';
+  }
+  get external(): boolean {
+    return this.#entries.some((e) => e.external);
   }
 
   get #signature(): Subprogram {
@@ -122,49 +227,66 @@ class Merged {
   }
 }
 
-/** A function with code. Its body is read when `inlined` or `localTypes` is first asked for. */
+/** A function with code. What it refers to is looked up when it is asked for, and its body read with `inlined` or `localTypes`. */
 export class FunctionEntry implements DwarfFunction {
-  readonly name: string;
-  readonly linkageName?: string;
-  readonly decl?: SourceLocation;
-  readonly external: boolean;
   readonly ranges: readonly CodeRange[];
-  readonly returnType: TypeRef;
-  readonly variadic: boolean;
-  readonly noreturn: boolean;
-  readonly #parameters: () => DwarfFunction['parameters'];
-  readonly #inlined: () => readonly InlinedCall[];
-  readonly #localTypes: () => readonly TypeRef[];
-  readonly #endLine: () => number | undefined;
+  readonly #context: FunctionContext;
+  readonly #entry: Subprogram;
+  #known: Merged | undefined;
+  #inlined: readonly InlinedCall[] | undefined;
+  #locals: Locals | undefined;
+  /** null: there is none. */
+  #endLine: number | null | undefined;
 
   constructor(context: FunctionContext, entry: Subprogram) {
-    const merged = new Merged(context, entry);
-    this.name = merged.name;
-    const { linkageName, decl } = merged;
-    if (linkageName !== undefined) this.linkageName = linkageName;
-    if (decl) this.decl = decl;
-    this.external = merged.external;
     this.ranges = entry.ranges;
-    this.returnType = merged.returnType;
-    this.variadic = merged.variadic;
-    this.noreturn = merged.noreturn;
-    this.#parameters = lazy(() => merged.parameters);
-    this.#inlined = lazy(() => readInlined(context, entry));
-    this.#localTypes = lazy(() => readLocalTypes(context, entry));
-    this.#endLine = lazy(() => lastLine(context.data, this));
+    this.#context = context;
+    this.#entry = entry;
   }
 
+  get #merged(): Merged {
+    this.#known ??= new Merged(this.#context, this.#entry);
+    return this.#known;
+  }
+  get name(): string {
+    return this.#merged.name;
+  }
+  get linkageName(): string | undefined {
+    return this.#merged.linkageName;
+  }
+  get decl(): SourceLocation | undefined {
+    return this.#merged.decl;
+  }
+  get external(): boolean {
+    return this.#merged.external;
+  }
+  get returnType(): TypeRef {
+    return this.#merged.returnType;
+  }
   get parameters(): DwarfFunction['parameters'] {
-    return this.#parameters();
+    return this.#merged.parameters;
+  }
+  get variadic(): boolean {
+    return this.#merged.variadic;
+  }
+  get noreturn(): boolean {
+    return this.#merged.noreturn;
   }
   get inlined(): readonly InlinedCall[] {
-    return this.#inlined();
+    this.#inlined ??= readInlined(this.#context, this.#entry);
+    return this.#inlined;
   }
   get localTypes(): readonly TypeRef[] {
-    return this.#localTypes();
+    this.#locals ??= readLocals(this.#context, this.#entry);
+    return this.#locals.types;
+  }
+  get variableTypes(): readonly TypeRef[] {
+    this.#locals ??= readLocals(this.#context, this.#entry);
+    return this.#locals.variables;
   }
   get endLine(): number | undefined {
-    return this.#endLine();
+    if (this.#endLine === undefined) this.#endLine = lastLine(this.#context.data, this) ?? null;
+    return this.#endLine ?? undefined;
   }
 }
 
@@ -208,27 +330,44 @@ function firstAtOrAfter(rows: readonly LineRow[], offset: number): number {
 export function prototypesOf(context: FunctionContext, entries: readonly Subprogram[]): DwarfPrototype[] {
   const completed = new Set<Subprogram>();
   for (const entry of entries) {
+    if (entry.declaration || entry.originKey < 0) continue;
     const [, ...origins] = entry.lineage(context);
-    if (!entry.declaration) for (const origin of origins) completed.add(origin);
+    for (const origin of origins) completed.add(origin);
   }
   const list: DwarfPrototype[] = [];
   for (const entry of entries) {
-    if (entry.ownName === undefined) continue;
-    const merged = new Merged(context, entry);
-    const parameters = lazy(() => merged.parameters);
-    const { decl } = merged;
-    list.push({
-      name: entry.ownName,
-      external: merged.external,
-      defined: !entry.declaration || completed.has(entry),
-      inlined: entry.inline === 1 || entry.inline === 3,
-      ...(decl ? { decl } : {}),
-      returnType: merged.returnType,
-      get parameters() {
-        return parameters();
-      },
-      variadic: merged.variadic,
-    });
+    const name = entry.ownName;
+    if (name !== undefined) list.push(new Prototype(context, entry, name, !entry.declaration || completed.has(entry)));
   }
   return list;
+}
+
+class Prototype implements DwarfPrototype {
+  readonly name: string;
+  readonly defined: boolean;
+  readonly inlined: boolean;
+  readonly #merged: Merged;
+
+  constructor(context: FunctionContext, entry: Subprogram, name: string, defined: boolean) {
+    this.name = name;
+    this.defined = defined;
+    this.inlined = entry.inline === 1 || entry.inline === 3;
+    this.#merged = new Merged(context, entry);
+  }
+
+  get external(): boolean {
+    return this.#merged.external;
+  }
+  get decl(): SourceLocation | undefined {
+    return this.#merged.decl;
+  }
+  get returnType(): TypeRef {
+    return this.#merged.returnType;
+  }
+  get parameters(): DwarfFunction['parameters'] {
+    return this.#merged.parameters;
+  }
+  get variadic(): boolean {
+    return this.#merged.variadic;
+  }
 }

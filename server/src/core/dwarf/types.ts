@@ -50,7 +50,7 @@ export interface DwarfType {
   readonly size: number | undefined;
   readonly declaration: boolean;
   /** Bytes, from DW_AT_alignment where given. */
-  readonly align?: number;
+  readonly align?: number | undefined;
   /** Target of pointer, typedef, qualifier; element of array; return type of function; underlying type of enum. -1 = void/none. */
   readonly target: TypeRef;
   /** struct, union. */
@@ -63,10 +63,10 @@ export interface DwarfType {
   readonly parameters: readonly TypeRef[];
   readonly variadic: boolean;
   /** base: DW_ATE_* encoding (boolean 2, float 4, signed 5, signed_char 6, unsigned 7, unsigned_char 8, ...). */
-  readonly encoding?: number;
+  readonly encoding?: number | undefined;
   /** array: a SIMD vector (`__attribute__((vector_size))`). */
-  readonly vector?: boolean;
-  readonly at?: SourceLocation;
+  readonly vector?: boolean | undefined;
+  readonly at?: SourceLocation | undefined;
 }
 
 /** A range of code: section index and byte offsets in it (relocatable files). `end` is exclusive. */
@@ -81,7 +81,7 @@ export interface InlinedCall {
   /** Name of the function that was inlined. */
   readonly name: string;
   /** Where the inlined function is declared. */
-  readonly decl?: SourceLocation;
+  readonly decl?: SourceLocation | undefined;
   /** Where it was called. */
   readonly call?: SourceLocation | undefined;
   readonly ranges: readonly CodeRange[];
@@ -93,8 +93,8 @@ export interface InlinedCall {
 export interface DwarfFunction {
   readonly name: string;
   /** Assembler name where it differs (DW_AT_linkage_name). */
-  readonly linkageName?: string;
-  readonly decl?: SourceLocation;
+  readonly linkageName?: string | undefined;
+  readonly decl?: SourceLocation | undefined;
   /** Last line of the body, where the line table tells; else undefined. Computed at the first look. */
   readonly endLine?: number | undefined;
   readonly external: boolean;
@@ -107,6 +107,8 @@ export interface DwarfFunction {
   readonly inlined: readonly InlinedCall[];
   /** Local variables of automatic storage and parameters, nested blocks and inlined bodies included: their types, each once. Read at the first look. */
   readonly localTypes: readonly TypeRef[];
+  /** The same without the parameters of the function and of what was inlined into it. */
+  readonly variableTypes: readonly TypeRef[];
 }
 
 /** A function declared or defined anywhere in the unit, code or not (also fully inlined ones): for signatures. */
@@ -117,7 +119,7 @@ export interface DwarfPrototype {
   readonly defined: boolean;
   /** DW_AT_inline says that it was inlined. */
   readonly inlined: boolean;
-  readonly decl?: SourceLocation;
+  readonly decl?: SourceLocation | undefined;
   readonly returnType: TypeRef;
   readonly parameters: readonly { readonly name: string; readonly type: TypeRef }[];
   readonly variadic: boolean;
@@ -126,13 +128,13 @@ export interface DwarfPrototype {
 /** A variable with static storage (file scope, or `static` in a function). */
 export interface DwarfVariable {
   readonly name: string;
-  readonly linkageName?: string;
+  readonly linkageName?: string | undefined;
   readonly type: TypeRef;
   readonly external: boolean;
   readonly declaration: boolean;
   /** Function that contains it, for static locals. */
   readonly scope?: string;
-  readonly decl?: SourceLocation;
+  readonly decl?: SourceLocation | undefined;
   /** Section and byte offset of the object, where it has a location. */
   readonly place?: { readonly section: number; readonly offset: number };
 }
@@ -159,6 +161,19 @@ export interface DwarfUnit {
   readonly language: number;
 }
 
+/** Types that are the same in two objects: see `DwarfInfo.typesLike`. */
+export interface TypeLikeness {
+  /** All types of both objects are the same, in the same order. */
+  readonly all: boolean;
+  /** Further, both declare and define the same functions with the same parameters and results. False says nothing. */
+  readonly signatures: boolean;
+  /**
+   * The types, and all that they hold by value, are the same: names, sizes, places, enumerators, and the names of the types that
+   * they point to. False says nothing.
+   */
+  isSame(base: TypeRef, next: TypeRef): boolean;
+}
+
 /** All that is read of the debug information of one object. */
 export interface DwarfInfo {
   /** False where the object carries no .debug_info. */
@@ -170,6 +185,13 @@ export interface DwarfInfo {
   readonly variables: readonly DwarfVariable[];
   /** Line rows of a code section, sorted by offset. Parsed at the first call. */
   linesOf(section: number): readonly LineRow[];
+  /** Bytes of the first complete struct with this tag; undefined where there is none. Without reading other types. */
+  structSize(tag: string): number | undefined;
+  /**
+   * What of the types is the same as in the debug information of another object of this unit, found without reading them:
+   * undefined where that cannot be told. What it does not say to be the same may still be.
+   */
+  typesLike(base: DwarfInfo): TypeLikeness | undefined;
   /** Grows as lazily read parts turn out to be damaged. */
   readonly problems: readonly Problem[];
 }

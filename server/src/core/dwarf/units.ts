@@ -2,6 +2,7 @@ import { type Abbrev, type AbbrevTable, type Encoding, fixedFormSize } from './a
 import * as d from './constants.ts';
 import type { DwarfData } from './data.ts';
 import { Die } from './die.ts';
+import { type FileNames, NO_FILES } from './line-header.ts';
 import { Damaged, Reader } from './reader.ts';
 import type { DebugSection, Place } from './sections.ts';
 import * as s from './slots.ts';
@@ -45,7 +46,7 @@ export class Unit implements Encoding {
   tag = 0;
 
   #abbrevs: AbbrevTable | undefined;
-  #files: readonly string[] | undefined;
+  #files: FileNames | undefined;
 
   constructor(
     data: DwarfData,
@@ -94,7 +95,7 @@ export class Unit implements Encoding {
 
   /** A reader over the unit, at an offset of the section. */
   reader(at = this.dieStart): Reader {
-    return new Reader(this.section.data, at, this.end);
+    return new Reader(this.section.data, at, this.end, this.section.view);
   }
 
   /** The abbreviation of the entry under the reader, or undefined for the entry that ends a list of children. Throws `Damaged`. */
@@ -136,8 +137,8 @@ export class Unit implements Encoding {
   }
 
   /** Names of the unit's source files, by DW_AT_decl_file. */
-  get files(): readonly string[] {
-    this.#files ??= this.stmtList === undefined ? [] : this.data.filesAt(this.stmtList, this.compDir);
+  get files(): FileNames {
+    this.#files ??= this.stmtList === undefined ? NO_FILES : this.data.filesAt(this.stmtList, this.compDir);
     return this.#files;
   }
 
@@ -145,7 +146,7 @@ export class Unit implements Encoding {
   location(file: number | undefined, line: number | undefined, column: number | undefined): SourceLocation | undefined {
     if (file === undefined || line === undefined || line === 0) return undefined;
     // Before DWARF 5, file 0 means that none is named.
-    const name = this.files[file];
+    const name = this.files.at(file);
     if (!name) return undefined;
     return column ? { file: name, line, column } : { file: name, line };
   }

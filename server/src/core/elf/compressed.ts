@@ -1,15 +1,16 @@
 import type { Problem } from '../problem.ts';
 import * as c from './constants.ts';
 import { type RawSection, readU64 } from './container.ts';
+import { unzstd } from './zstd.ts';
 
-/** Decompresses `data`; `size` is the length that the result must have. Undefined (or an exception) where it cannot. */
-export type Inflate = (data: Uint8Array, kind: 'zlib' | 'zstd', size: number) => Uint8Array | undefined;
+/** Decompresses zlib `data`; `size` is the length that the result must have. Undefined (or an exception) where it cannot. Zstandard is read here. */
+export type Inflate = (data: Uint8Array, kind: 'zlib', size: number) => Uint8Array | undefined;
 
 const EMPTY = new Uint8Array(0);
 /** Deflate cannot do better than about 1032:1; a header that claims more is damaged. zstd can, but no debug section does. */
 const MAX_RATIO = 1100;
-/** Bytes that all sections of a file together may decompress to. */
-export const MAX_DECOMPRESSED = 0x40000000;
+/** Bytes that all sections of a file together may decompress to: a crafted file must not take the memory of the machine. */
+export const MAX_DECOMPRESSED = 0x18000000;
 
 /** True for SHF_COMPRESSED sections and for GNU's older `.zdebug_*`. */
 export function isCompressed(section: RawSection): boolean {
@@ -54,13 +55,17 @@ export function decompress(
     size = view.getUint32(4, false) * 0x1_0000_0000 + view.getUint32(8, false);
     start = 12;
   }
-  if (!inflate) return fail('no decompressor is at hand; compile with -gz=none.');
-  if (size > room.left || size > (data.length - start) * MAX_RATIO + 4096) {
+  if (kind === 'zlib' && !inflate) return fail('no decompressor is at hand; compile with -gz=none.');
+  const possible = size <= (data.length - start) * MAX_RATIO + 4096;
+  if (possible && size > room.left)
+    return fail(`too large: the sections of a file may take ${MAX_DECOMPRESSED >> 20} MB. Compile with -gz=none.`);
+  if (!possible) {
     return fail(`claims an impossible size of ${size} bytes.`);
   }
   room.left -= size;
   try {
-    const out = inflate(data.subarray(start), kind, size);
+    const packed = data.subarray(start);
+    const out = kind === 'zlib' ? inflate?.(packed, kind, size) : unzstd(packed, size);
     if (out?.length === size) return out;
     return fail(
       out ? `decompresses to ${out.length} instead of ${size} bytes.` : `${kind} data could not be decompressed.`,

@@ -8,6 +8,34 @@ export const ET_CORE = 4;
 export const EM_X86_64 = 62;
 export const EM_AARCH64 = 183;
 
+/** Machines by `e_machine` that C is compiled for, for messages. */
+const MACHINES: Readonly<Record<number, string>> = {
+  2: 'SPARC',
+  3: 'i386',
+  8: 'MIPS',
+  15: 'PA-RISC',
+  20: '32-bit PowerPC',
+  21: '64-bit PowerPC',
+  22: 's390',
+  40: '32-bit ARM',
+  42: 'SuperH',
+  43: 'SPARC V9',
+  50: 'Itanium',
+  [EM_X86_64]: 'x86-64',
+  83: 'AVR',
+  94: 'Xtensa',
+  [EM_AARCH64]: 'AArch64',
+  243: 'RISC-V',
+  247: 'BPF',
+  258: 'LoongArch',
+};
+
+/** A machine in words: `RISC-V (machine 243)`. */
+export function machineName(machine: number): string {
+  const name = MACHINES[machine];
+  return name === undefined ? `machine ${machine}` : `${name} (machine ${machine})`;
+}
+
 export const SHN_UNDEF = 0;
 export const SHN_LORESERVE = 0xff00;
 /** Large common symbols of the x86-64 medium model. */

@@ -58,19 +58,24 @@ export function openContainer(bytes: Uint8Array): { container?: Container; probl
     return { problems };
   };
   if (bytes.length < 16 || bytes[0] !== 0x7f || bytes[1] !== 0x45 || bytes[2] !== 0x4c || bytes[3] !== 0x46) {
+    if (isBitcode(bytes)) {
+      const what = 'This is LLVM bitcode (clang -flto, ThinLTO included): it holds no machine code yet.';
+      return fail(`${what} Compile the unit with -fno-lto.`);
+    }
     return fail('This is not an ELF file (its first bytes are not 7f 45 4c 46).');
   }
+  const named = machineOf(bytes);
   if (bytes[4] !== 2) {
     return fail(
       bytes[4] === 1
-        ? 'This is a 32-bit ELF file; only 64-bit files are read. Compile the unit for a 64-bit target.'
+        ? `This is a 32-bit ELF file (${named}); only 64-bit files are read. Compile the unit for x86-64 or AArch64.`
         : `The ELF file class ${bytes[4]} is unknown; only 64-bit files are read.`,
     );
   }
   if (bytes[5] !== 1) {
     return fail(
       bytes[5] === 2
-        ? 'This is a big-endian ELF file; only little-endian files are read.'
+        ? `This is a big-endian ELF file (${named}); only little-endian files are read. Compile the unit for x86-64 or AArch64.`
         : `The ELF byte order ${bytes[5]} is unknown; only little-endian files are read.`,
     );
   }
@@ -93,6 +98,19 @@ export function openContainer(bytes: Uint8Array): { container?: Container; probl
     },
     problems,
   };
+}
+
+/** LLVM's bitcode, bare or in its wrapper. */
+function isBitcode(bytes: Uint8Array): boolean {
+  const is = (...magic: readonly number[]) => magic.every((byte, at) => bytes[at] === byte);
+  return is(0x42, 0x43, 0xc0, 0xde) || is(0xde, 0xc0, 0x17, 0x0b);
+}
+
+/** Name of the machine in the header of any class and byte order. */
+function machineOf(bytes: Uint8Array): string {
+  const [a, b] = [bytes[18] ?? 0, bytes[19] ?? 0];
+  const machine = bytes[5] === 2 ? a * 256 + b : b * 256 + a;
+  return bytes[4] === 1 && machine === c.EM_X86_64 ? 'x32' : c.machineName(machine);
 }
 
 /** Where the section header table is: gABI's escape for large counts (e_shnum 0, SHN_XINDEX) resolved, and clipped to the file. */
@@ -154,7 +172,9 @@ function readSections(bytes: Uint8Array, view: DataView, segmentsClean: boolean,
   }
 
   // elfy throws on damaged tables and runs out of memory on unending names: it is given sound files only.
-  const sound = table.plain && segmentsClean && namesClean && longestName(nameBytes) <= MAX_NAME;
+  // It makes four objects of each section, which is felt where each function has one of its own.
+  const few = table.count <= ELFY_SECTIONS;
+  const sound = few && table.plain && segmentsClean && namesClean && longestName(nameBytes) <= MAX_NAME;
   const opened = sound ? openWithElfy(bytes) : undefined;
   const names = new StringTable(nameBytes);
   let cut = 0;
@@ -197,6 +217,9 @@ function readSections(bytes: Uint8Array, view: DataView, segmentsClean: boolean,
 }
 
 const EMPTY = new Uint8Array(0);
+
+/** Objects with more sections are read without elfy. */
+const ELFY_SECTIONS = 256;
 
 function openWithElfy(bytes: Uint8Array) {
   try {

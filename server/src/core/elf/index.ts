@@ -38,7 +38,7 @@ export function readElf(bytes: Uint8Array, options: ReadElfOptions = {}): { elf?
   if (container.machine !== c.EM_X86_64 && container.machine !== c.EM_AARCH64) {
     problems.push({
       area: 'elf.machine',
-      message: `The file is for machine ${container.machine}; only x86-64 (${c.EM_X86_64}) is supported.`,
+      message: `The file is for ${c.machineName(container.machine)}; only x86-64 and AArch64 objects are read. Compile the unit for one of these.`,
     });
   }
   return { elf: new File(bytes, container, options.inflate, problems), problems };
@@ -118,7 +118,7 @@ class File implements ElfFile {
     const linked = this.kind !== 'rel';
     const room = { left: MAX_DECOMPRESSED };
     const sections = container.sections.map((raw): Section & { group?: number } =>
-      isCompressed(raw) ? new LazySection(raw, () => decompress(raw, inflate, room, problems)) : { ...raw },
+      isCompressed(raw) ? new LazySection(raw, () => decompress(raw, inflate, room, problems)) : raw,
     );
     this.sections = sections;
 

@@ -1,5 +1,7 @@
 import { plainName } from '../diff/signatures.ts';
 import type { FunctionChange } from '../diff/types.ts';
+import type { ElfSymbol } from '../elf/types.ts';
+import type { ObjectModel } from '../object.ts';
 import { flowOf } from './flow.ts';
 import { finding, replacedFunctions } from './support.ts';
 import type { Hazard, HazardInput, TargetKind } from './types.ts';
@@ -72,9 +74,43 @@ function reason(input: HazardInput, fn: FunctionChange): string | undefined {
       : `some thread or processor is always inside of ${name}`;
   }
   if (!fn.base || /\.cold(\.\d+)?$/.test(fn.name)) return undefined;
-  const { leaves, loops } = flowOf(base, fn.base);
-  if (!leaves && loops) return 'it loops without a way out';
-  const noreturn = base.dwarf.functions.some((f) => f.noreturn && (f.linkageName ?? f.name) === name);
-  if (noreturn || !leaves) return 'it does not return';
+  return staysIn(base, fn.base, 0);
+}
+
+/** Calls are followed this deep. */
+const maxDepth = 4;
+
+/** How a function, or what it ends in, keeps a thread for good; undefined for one that returns or ends the program. */
+function staysIn(object: ObjectModel, symbol: ElfSymbol, depth: number): string | undefined {
+  if (flowOf(object, symbol).leaves) return undefined;
+  const { loops, last } = flowOf(object, symbol, (callee) => neverReturns(object, callee, depth));
+  if (loops) return 'it loops without a way out';
+  // It does not come back, but ends the program, the thread or a longer jump: it is on no stack while the program works.
+  for (const callee of depth < maxDepth ? last : []) {
+    const why = staysIn(object, callee, depth + 1);
+    if (why) return `it ends in ${plainName(callee.name)}(), and ${why}`;
+  }
   return undefined;
+}
+
+const known = new WeakMap<ObjectModel, Map<number, boolean>>();
+
+/** As many functions are looked at for one object; others count as ones that return. */
+const maxLooked = 256;
+
+/** Whether a call of a function of the same object does not come back. Each is looked at once. */
+function neverReturns(object: ObjectModel, callee: ElfSymbol, depth: number): boolean {
+  let answers = known.get(object);
+  if (!answers) {
+    answers = new Map();
+    known.set(object, answers);
+  }
+  const answer = answers.get(callee.index);
+  if (answer !== undefined) return answer;
+  if (depth >= maxDepth || answers.size >= maxLooked) return false;
+  // Stands for itself where it calls itself.
+  answers.set(callee.index, false);
+  const dead = !flowOf(object, callee, (next) => neverReturns(object, next, depth + 1)).leaves;
+  answers.set(callee.index, dead);
+  return dead;
 }

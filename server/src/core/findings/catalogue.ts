@@ -98,17 +98,16 @@ const rank: Readonly<Record<Severity, number>> = { blocker: 0, review: 1, note: 
  * own code, no code twice for one symbol.
  */
 export function findHazards(input: HazardInput): Finding[] {
-  return hazards
-    .flatMap(({ find }) => find(input))
-    .sort(
-      (a, b) =>
-        rank[a.severity] - rank[b.severity] ||
-        text(a.at?.file ?? '', b.at?.file ?? '') ||
-        (a.at?.line ?? 0) - (b.at?.line ?? 0) ||
-        text(a.code, b.code) ||
-        text(a.symbol, b.symbol),
-    );
+  return hazards.flatMap(({ find }) => find(input)).sort(inOrder);
 }
+
+/** Order of findings: severity, then file, line, code and symbol. */
+export const inOrder = (a: Finding, b: Finding): number =>
+  rank[a.severity] - rank[b.severity] ||
+  text(a.at?.file ?? '', b.at?.file ?? '') ||
+  (a.at?.line ?? 0) - (b.at?.line ?? 0) ||
+  text(a.code, b.code) ||
+  text(a.symbol, b.symbol);
 
 const text = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -32,6 +32,22 @@ export const configUnsupported: Hazard = {
         ),
       ];
     }
+    if (isSplit(base) || isSplit(next)) {
+      return [
+        state(
+          'split-debug',
+          'The debug information was split off into a .dwo file (-gsplit-dwarf), which is not read: changes of structs, enums and signatures cannot be seen. Compile both objects without -gsplit-dwarf.',
+        ),
+      ];
+    }
+    if (nameless(base) || nameless(next)) {
+      return [
+        state(
+          'no-symbols',
+          'The object has code but no symbols (it was stripped): its functions have no names, so that their changes cannot be seen. Compare the objects as the compiler wrote them.',
+        ),
+      ];
+    }
     if (differs(input) && !(base.dwarf.present && next.dwarf.present) && hasCode(next)) {
       const side = next.dwarf.present ? 'base' : base.dwarf.present ? 'next' : 'base and next';
       return [
@@ -49,6 +65,14 @@ export const configUnsupported: Hazard = {
 const isLto = ({ elf, dwarf }: ObjectModel): boolean =>
   elf.sections.some(({ name }) => name.startsWith('.gnu.lto_') || name === '.llvm.lto') ||
   dwarf.units.some(({ producer }) => / -flto\b(?!=?no)/.test(producer) && !/ -fno-lto\b/.test(producer));
+
+const isSplit = ({ dwarf }: ObjectModel): boolean => dwarf.problems.some(({ area }) => area === 'dwarf.split');
+
+const EXECINSTR = 4;
+/** Code of which no function has a name: not an object whose functions are in assembly with names of other kinds. */
+const nameless = ({ elf }: ObjectModel): boolean =>
+  elf.sections.some(({ flags, size, type }) => (flags & EXECINSTR) !== 0 && size > 0 && type === 1) &&
+  !elf.symbols.some(({ place, type, name }) => typeof place === 'number' && type !== 'section' && name !== '');
 
 const randomised = ({ dwarf }: ObjectModel): boolean =>
   dwarf.units.some(({ producer }) => /randomize_layout|-frandomize-layout-seed/.test(producer));

@@ -1,6 +1,7 @@
 import { placesOf } from '../asm/places.ts';
 import { relocationsIn, relocationTarget } from '../asm/targets.ts';
 import type { FunctionChange } from '../diff/types.ts';
+import { EM_X86_64 } from '../elf/constants.ts';
 import type { ObjectModel } from '../object.ts';
 import { alternativeLayout } from '../special/index.ts';
 import { entriesAbout } from './special.ts';
@@ -39,7 +40,7 @@ export const cpuDependentCode: Hazard = {
       if (alternatives.length + uses.length === 0) return [];
       const why = [
         ...(alternatives.length > 0
-          ? [`instructions that are replaced where the processor has ${listed(alternatives)}`]
+          ? [`instructions that are replaced where the processor has ${listed(alternatives)}${numbered(alternatives)}`]
           : []),
         ...uses,
       ];
@@ -56,6 +57,10 @@ export const cpuDependentCode: Hazard = {
     }),
 };
 
+/** Where the numbers of features that have no name here can be looked up. */
+const numbered = (features: readonly string[]): string =>
+  features.some((feature) => feature.startsWith('feature ')) ? ' (numbered as in cpufeatures.h)' : '';
+
 /** Features of the alternatives in a function, in words; those that every processor takes are none. */
 function alternativesOf(object: ObjectModel, fn: FunctionChange): string[] {
   const features = new Set<number>();
@@ -70,7 +75,12 @@ function alternativesOf(object: ObjectModel, fn: FunctionChange): string[] {
   }
   return [...features]
     .sort((a, b) => a - b)
-    .map((number) => featureNames.get(number) ?? `feature ${number >> 5}*32+${number & 31}`);
+    .map((number) =>
+      // Linux on AArch64 numbers its capabilities anew with each version.
+      object.elf.machine !== EM_X86_64
+        ? `capability ${number}`
+        : (featureNames.get(number) ?? `feature ${number >> 5}*32+${number & 31}`),
+    );
 }
 
 /** Feature data that the function reads, and selection by an indirect function. */
@@ -91,7 +101,7 @@ function featuresRead({ elf }: ObjectModel, fn: FunctionChange): string[] {
 function cpuidIn(object: ObjectModel, fn: FunctionChange): string[] {
   const body = fn.next && placesOf(object.elf).bodyOf(fn.next);
   const section = body && object.elf.sections[body.section];
-  if (!section || object.elf.machine !== 62) return [];
+  if (!section || object.elf.machine !== EM_X86_64) return [];
   const code = section.data.subarray(body.start, body.start + body.size);
   // 0F A2 and 0F 01 D0: looked for first, since decoding is dear.
   if (!mayHold(code)) return [];

@@ -1,14 +1,17 @@
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { judgeData, oldPlace } from './data.ts';
-import { dataName, finding } from './support.ts';
-import type { Hazard, HazardInput } from './types.ts';
+import { oldDefinition } from './layout-finding.ts';
+import { dataName, finding, labelOf, revertHunk } from './support.ts';
+import type { Finding, Hazard, HazardInput } from './types.ts';
+import { layoutFacts } from './types-of-change.ts';
 
 /** `data-align-changed`: patched code may rely on an alignment that the existing object has not. */
 export const dataAlignChanged: Hazard = {
   codes: ['data-align-changed'],
-  find: (input: HazardInput) =>
-    input.diff.data.flatMap((data) => {
+  find: (input: HazardInput) => [
+    ...typesOf(input),
+    ...input.diff.data.flatMap((data) => {
       if (judgeData(input, data) !== 'align') return [];
       const before = alignment(input.pair.base, data.base);
       const after = alignment(input.pair.next, data.next);
@@ -25,7 +28,28 @@ export const dataAlignChanged: Hazard = {
         }),
       ];
     }),
+  ],
 };
+
+/** Types that are stricter now; of those that grew or whose fields moved, the worse is told elsewhere. */
+const typesOf = ({ diff }: HazardInput): Finding[] =>
+  diff.types.flatMap((type) => {
+    const { align, confined, at, outlivesBy } = type;
+    if (!align || confined || layoutFacts(type).some((fact) => fact === 'layout' || fact === 'grown')) return [];
+    const label = labelOf(type);
+    return [
+      finding({
+        code: 'data-align-changed',
+        severity: 'review',
+        symbol: label,
+        at,
+        message: `${label} is to be aligned to ${align.next} bytes (was ${align.base}). Instances made before the patch stay at their addresses: patched code that relies on the alignment (vector instructions fault, tag bits in addresses) can fail. Keep the alignment of the type.`,
+        evidence: { type: label, baseAlign: align.base, nextAlign: align.next, outlivesBy },
+        related: oldDefinition(type),
+        fixes: revertHunk(at, label),
+      }),
+    ];
+  });
 
 /** Alignment in bytes that the object is sure to have: the section's, as far as the offset in it keeps that; common symbols say theirs. */
 function alignment(object: ObjectModel, symbol: ElfSymbol | undefined): number {

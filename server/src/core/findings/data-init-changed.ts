@@ -1,6 +1,7 @@
 import { judgeData, oldPlace } from './data.ts';
+import { hooksThatReachData } from './hooks.ts';
 import { running } from './layout-finding.ts';
-import { dataName, finding, revertHunk } from './support.ts';
+import { dataName, finding, listed, revertHunk } from './support.ts';
 import type { Hazard } from './types.ts';
 
 /** `data-init-changed`: a new initial value of data that exists already does nothing. */
@@ -9,20 +10,23 @@ export const dataInitChanged: Hazard = {
   find: (input) =>
     input.diff.data
       .filter((data) => !data.readOnly && judgeData(input, data) === 'contents')
-      .map((data) =>
-        finding({
+      .map((data) => {
+        const hooks = input.target === 'process' ? [] : hooksThatReachData(input, data.name);
+        const assigned = listed(hooks.map((name) => `${name}()`));
+        return finding({
           code: 'data-init-changed',
-          severity: 'blocker',
+          severity: hooks.length > 0 ? 'review' : 'blocker',
           symbol: data.name,
           at: data.at,
-          message: `The initial value of ${dataName(data)} changed, but ${running(input)} already has it, with whatever value it has by now: the patch would not change it. Assign the value in patched code that runs, or use a new variable.`,
+          message: `The initial value of ${dataName(data)} changed, but ${running(input)} already has it, with whatever value it has by now: the patch would not change it. ${hooks.length > 0 ? `${assigned} refer${hooks.length > 1 ? '' : 's'} to it when the patch comes in: look that the value is assigned there, and put back when the patch goes.` : 'Assign the value in patched code that runs, or use a new variable.'}`,
           evidence: {
             size: data.baseSize,
             ...(data.firstDifference !== undefined && { firstDifference: data.firstDifference }),
             differs: data.differs,
+            ...(hooks.length > 0 && { hooks }),
           },
           related: oldPlace(input, data),
           fixes: revertHunk(data.at, data.name),
-        }),
-      ),
+        });
+      }),
 };

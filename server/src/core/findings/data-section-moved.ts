@@ -20,16 +20,20 @@ export const dataSectionMoved: Hazard = {
         const to = sectionClass(data.nextSection);
         const why =
           to === 'rodata'
-            ? 'It became const, but the running copy stays where it is'
+            ? 'It became const: the patched functions get a copy with its initial contents, and what the running program wrote into the old one, which others go on using, they do not see'
             : from === 'rodata'
               ? 'It lost its const, but the running copy stays in memory that cannot be written: patched code that writes it would crash'
               : 'The running copy stays where it is and keeps the value it has: a new initial value has no effect';
+        const wayOut =
+          to === 'rodata'
+            ? 'Check that nothing writes it while the program runs'
+            : 'Keep the declaration and assign values in patched code, or use a new variable';
         return finding({
           code: 'data-section-moved',
-          severity: 'blocker',
+          severity: to === 'rodata' ? 'review' : 'blocker',
           symbol: data.name,
           at: data.at,
-          message: `${dataName(data)} moves from ${meaning[from] ?? from} to ${meaning[to] ?? to}. ${why}. Keep the declaration and assign values in patched code, or use a new variable.`,
+          message: `${dataName(data)} moves from ${meaning[from] ?? from} to ${meaning[to] ?? to}. ${why}. ${wayOut}.`,
           evidence: { baseSection: data.baseSection ?? '', nextSection: data.nextSection ?? '', differs: data.differs },
           related: oldPlace(input, data),
           fixes: revertHunk(data.at, data.name),

@@ -1,3 +1,4 @@
+import { fateOf } from './constants.ts';
 import { resizedData } from './data.ts';
 import { running } from './layout-finding.ts';
 import { dataName, finding, labelOf, revertHunk } from './support.ts';
@@ -9,21 +10,29 @@ export const dataSizeChanged: Hazard = {
   find: (input) =>
     resizedData(input)
       .filter(({ data }) => !data.staticLocal)
-      .map(({ data, behind, follows, related }) =>
-        finding({
+      .flatMap(({ data, behind, follows, related }) => {
+        const fate = data.readOnly ? fateOf(input, data) : undefined;
+        if (data.readOnly && !fate) return [];
+        const severity = fate?.severity ?? 'blocker';
+        const wayOut = behind ? 'Keep the size of the type' : 'Keep its size and put the rest in a new object';
+        const consequence =
+          fate?.consequence ??
+          `In ${running(input)} it stays ${data.baseSize} bytes, and what follows it in memory belongs to others.`;
+        return finding({
           code: 'data-size-changed',
-          severity: 'blocker',
+          severity,
           symbol: data.name,
           at: data.at,
-          message: `${dataName(data)} went from ${data.baseSize} to ${data.nextSize} bytes.${follows} ${data.readOnly ? `The old one stays in use by code outside the patch` : `In ${running(input)} it stays ${data.baseSize} bytes, and what follows it in memory belongs to others`}. ${behind ? 'Keep the size of the type' : 'Keep its size and put the rest in a new object'}.`,
+          message: `${dataName(data)} went from ${data.baseSize} to ${data.nextSize} bytes.${follows} ${consequence}${severity === 'blocker' ? ` ${wayOut}.` : ''}`,
           evidence: {
             baseSize: data.baseSize,
             nextSize: data.nextSize,
             differs: data.differs,
             ...(behind && { type: labelOf(behind) }),
+            ...fate?.evidence,
           },
-          related,
+          related: [...related, ...(fate?.related ?? [])],
           fixes: behind ? [] : revertHunk(data.at, data.name),
-        }),
-      ),
+        });
+      }),
 };

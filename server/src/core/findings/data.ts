@@ -9,12 +9,14 @@ export type DataVerdict = 'tls' | 'percpu' | 'init' | 'type' | 'size' | 'section
 
 // `-fdata-sections` makes `.bss.NAME`, so a name alone says nothing: only the forms that Linux (two dots) and Xen use.
 const percpu = /^\.(data|bss)\.\.percpu|^\.(data|bss)\.percpu(\.(page_aligned|read_mostly|shared_aligned))?$/;
-const initData = /^\.init\.(data|rodata|bss)/;
+/** Lists that a kernel or a hypervisor goes through when it boots: parameters of the command line, functions to run. */
+export const bootList = /^\.(init\.(setup|param)|\w*initcall|exitcall)/;
+const initData = new RegExp(`^\\.init\\.(data|rodata|bss)|${bootList.source}`);
 
 export const isPercpu = (data: DataChange): boolean =>
   percpu.test(data.baseSection ?? '') || percpu.test(data.nextSection ?? '');
 
-export const isInitData = (data: DataChange): boolean => initData.test(data.baseSection ?? '');
+export const isInitData = (data: DataChange): boolean => initData.test(data.baseSection ?? data.nextSection ?? '');
 
 /** The verdict on a data object that both sides have. */
 export function judgeData(input: HazardInput, data: DataChange): DataVerdict {

@@ -9,6 +9,8 @@ export interface FlowEnd {
   readonly leaves: boolean;
   /** A loop can be reached from the entry. */
   readonly loops: boolean;
+  /** Functions, other than those that are known to end the program or thread, whose calls are the last thing on some way: they do not come back. */
+  readonly last: readonly ElfSymbol[];
 }
 
 /** Functions that do not return, by name: what follows a call of theirs is not reached. */
@@ -30,11 +32,17 @@ interface Part {
 /**
  * Walks the control flow of a function from its entry, its cold part included: direct jumps and branches, jump tables (as the places
  * of the function that read-only data refers to). Where it is not sure it says that the function leaves.
+ * @param isDeadEnd whether a function of the same object does not come back from a call; asked for each direct call
  */
-export function flowOf(object: ObjectModel, symbol: ElfSymbol): FlowEnd {
+export function flowOf(
+  object: ObjectModel,
+  symbol: ElfSymbol,
+  isDeadEnd: (callee: ElfSymbol) => boolean = () => false,
+): FlowEnd {
   const parts = [symbol, ...coldParts(object, symbol)].flatMap((s) => partOf(object, s) ?? []);
   const entry = parts[0];
-  const unsure = { leaves: true, loops: false };
+  const unsure: FlowEnd = { leaves: true, loops: false, last: [] };
+  const last = new Map<number, ElfSymbol>();
   if (!entry || parts.reduce((n, { byOffset }) => n + byOffset.size, 0) > maxInstructions) return unsure;
   const find = (section: number, offset: number): Part | undefined =>
     parts.find(({ symbol: s }) => s.place === section && offset >= s.offset && offset < s.offset + s.size);
@@ -59,7 +67,10 @@ export function flowOf(object: ObjectModel, symbol: ElfSymbol): FlowEnd {
     const relocation = relocationIn(part, instruction);
     const through = (): void => {
       const after = offset + instruction.size;
-      if (after < part.symbol.offset + part.symbol.size) next.push([part, after]);
+      // What lies behind a call that does not come back is padding, or another part of the function.
+      const callee = instruction.flow === 'call' ? calleeOf(object, part, instruction, relocation) : undefined;
+      if (after < part.symbol.offset + part.symbol.size && !(callee && isDeadEnd(callee))) next.push([part, after]);
+      else if (callee) last.set(callee.index, callee);
     };
     switch (instruction.flow) {
       case 'return':
@@ -107,9 +118,26 @@ export function flowOf(object: ObjectModel, symbol: ElfSymbol): FlowEnd {
       seen.add(key);
       queue.push([p, o]);
     }
-    if (leaves) return { leaves: true, loops: false };
+    if (leaves) return unsure;
   }
-  return { leaves, loops: hasCycle(edges) };
+  return { leaves, loops: hasCycle(edges), last: [...last.values()] };
+}
+
+/** The function of this object that an instruction calls by name or distance. */
+function calleeOf(
+  { elf }: ObjectModel,
+  part: Part,
+  instruction: Instruction,
+  relocation: Relocation | undefined,
+): ElfSymbol | undefined {
+  const named = relocation && isDirect(instruction) ? elf.symbols[relocation.symbol] : undefined;
+  if (relocation && (!named || typeof named.place !== 'number')) return undefined;
+  const section = named ? named.place : part.symbol.place;
+  // The relocated field of a call counts from its end, four bytes on.
+  const offset = named
+    ? named.offset + relocation!.addend + (named.type === 'section' || relocation!.addend !== 0 ? 4 : 0)
+    : instruction.targetOffset;
+  return elf.symbols.find((one) => one.type === 'func' && one.place === section && one.offset === offset);
 }
 
 const keyOf = (part: Part, offset: number): string => `${part.symbol.place}:${offset}`;

@@ -1,4 +1,4 @@
-import { referencesOf } from '../diff/references.ts';
+import { referencesFrom } from '../diff/references.ts';
 import type { FunctionChange } from '../diff/types.ts';
 import { carriedFunctions, finding, listed } from './support.ts';
 import type { Finding, Hazard, HazardInput } from './types.ts';
@@ -20,10 +20,10 @@ export const fnptrIdentity: Hazard = {
 
 function judge(input: HazardInput, fn: FunctionChange): Finding[] {
   if (!fn.next) return [];
-  const carried = new Set(carriedFunctions(input).map(({ next }) => next?.index ?? -1));
+  const carried = carriedFunctions(input).flatMap(({ next }) => next ?? []);
   const users = new Set<string>();
-  for (const { target, from, call } of referencesOf(input.pair.next)) {
-    if (!call && target.index === fn.next.index && from && carried.has(from.index)) users.add(from.name);
+  for (const { target, from, call, inside } of referencesFrom(input.pair.next, carried)) {
+    if (!call && !inside && target.index === fn.next.index && from) users.add(from.name);
   }
   if (users.size === 0) return [];
   const one = users.size === 1;

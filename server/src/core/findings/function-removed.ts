@@ -8,6 +8,7 @@ export const functionRemoved: Hazard = {
   codes: ['function-removed'],
   find: (input) => {
     const { pair, diff } = input;
+    if (diff.functions.every(({ status }) => status !== 'removed')) return [];
     const still = new Set(pair.next.dwarf.prototypes.filter(({ defined }) => defined).map(({ name }) => name));
     return diff.functions.flatMap((fn) => {
       if (fn.status !== 'removed' || fn.parent !== undefined || fn.name !== plainName(fn.name)) return [];

@@ -1,6 +1,9 @@
+import { referencesOf } from '../diff/references.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { HOOKS } from '../payload/xen-format.ts';
+import { isCarried } from './carried.ts';
+import { isInitData } from './data.ts';
 import { dataName, finding, isGenerated, listed, unitPlace } from './support.ts';
 import type { Hazard, HazardInput } from './types.ts';
 
@@ -21,6 +24,18 @@ function hooked({ elf }: ObjectModel, section: string): ElfSymbol[] {
       return elf.symbols.filter((s) => s.type === 'func' && s.place === target.place && s.offset === at).slice(0, 1);
     }),
   );
+}
+
+/** Hooks of the edited object, before or at the time that the new code comes in, that refer to a data object. */
+export function hooksThatReachData({ pair }: HazardInput, data: string): string[] {
+  const { next } = pair;
+  const before = ['load', 'preapply', 'apply', 'postapply'].map((name) => `.livepatch.hooks.${name}`);
+  const names = new Set(before.flatMap((section) => hooked(next, section)).map(({ name }) => name));
+  if (names.size === 0) return [];
+  const reaching = referencesOf(next)
+    .filter(({ from, target }) => from && names.has(from.name) && target.name === data)
+    .map(({ from }) => from!.name);
+  return [...new Set(reaching)];
 }
 
 const placeOf = (input: HazardInput, name: string | undefined) =>
@@ -53,7 +68,9 @@ export const hookNotReappliable: Hazard = {
   codes: ['hook-not-reappliable'],
   find: (input) => {
     if (input.target !== 'xen') return [];
-    const data = input.diff.data.filter((one) => one.status === 'new' && !one.readOnly && !isGenerated(one));
+    const data = input.diff.data.filter(
+      (one) => one.status === 'new' && !one.readOnly && !isGenerated(one) && !isInitData(one) && isCarried(input, one),
+    );
     const first = data[0];
     if (!first) return [];
     const names = data.map(dataName);

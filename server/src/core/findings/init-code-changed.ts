@@ -1,9 +1,10 @@
-import { addressTaken, referencesOf } from '../diff/references.ts';
+import { functionAt } from '../asm/source.ts';
+import { addressTaken, referencesFrom, referencesOf } from '../diff/references.ts';
 import type { ObjectModel } from '../object.ts';
 import { isInitData } from './data.ts';
 import { running } from './layout-finding.ts';
-import { finding, isGenerated, leaveOut, replacedFunctions, sectionName } from './support.ts';
-import type { Hazard, HazardInput } from './types.ts';
+import { carriedFunctions, finding, isGenerated, leaveOut, replacedFunctions, sectionName } from './support.ts';
+import type { Finding, Hazard, HazardInput } from './types.ts';
 
 /**
  * Sections whose code is freed after start-up, or only run then. `.text.*` is none of them: `-ffunction-sections` names it after the function
@@ -35,6 +36,7 @@ export const initCodeChanged: Hazard = {
           }),
         ];
       }),
+      ...keptAlive(input),
       ...input.diff.data
         .filter((data) => data.status === 'changed' && isInitData(data) && !isGenerated(data))
         .map((data) =>
@@ -50,6 +52,44 @@ export const initCodeChanged: Hazard = {
     ];
   },
 };
+
+/** Functions that lose their init section and keep their code, which code in the patch uses: the running copies were freed. */
+function keptAlive(input: HazardInput): Finding[] {
+  if (input.target === 'process') return [];
+  const { base, next } = input.pair;
+  const told = new Set(replacedFunctions(input).map(({ name }) => name));
+  const moved = base.elf.symbols.filter(
+    (symbol) =>
+      symbol.type === 'func' &&
+      !told.has(symbol.name) &&
+      initSection.test(sectionName(base, symbol)) &&
+      input.diff.pairing.has(symbol.index),
+  );
+  if (moved.length === 0) return [];
+  const carried = carriedFunctions(input);
+  const users = new Map<number, string>();
+  for (const { from, target } of referencesFrom(
+    next,
+    carried.flatMap((fn) => fn.next ?? []),
+  ))
+    if (from && !users.has(target.index)) users.set(target.index, from.name);
+  return moved.flatMap((symbol) => {
+    const to = next.elf.symbols[input.diff.pairing.get(symbol.index)!];
+    const user = to && users.get(to.index);
+    const section = sectionName(base, symbol);
+    if (!to || user === undefined || typeof to.place !== 'number' || initSection.test(sectionName(next, to))) return [];
+    return [
+      finding({
+        code: 'init-code-changed',
+        severity: 'blocker',
+        symbol: to.name,
+        at: functionAt(next, to.place, to.offset)?.decl,
+        message: `${to.name}() is no longer in ${section}, but the running copy is: its memory was freed since, and ${user}() in the patch uses it. Give the patch a function of another name with the same body.`,
+        evidence: { section, user },
+      }),
+    ];
+  });
+}
 
 /** Functions that the C runtime calls before main. */
 const constructorNames = (input: HazardInput): ReadonlySet<string> => constructorsOf(input.pair.base);

@@ -1,5 +1,5 @@
 import type { Instruction } from '../asm/types.ts';
-import { type Reference, referencesOf } from '../diff/references.ts';
+import { type Reference, referencesFrom, referencesOf } from '../diff/references.ts';
 import { plainName } from '../diff/signatures.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
@@ -93,14 +93,25 @@ const isWritable = ({ elf }: ObjectModel, { type, place }: ElfSymbol): boolean =
   ((elf.sections[place]?.flags ?? 0) & 1) !== 0;
 
 const writesOf = (object: ObjectModel, fn: ElfSymbol): Reference[] =>
-  referencesOf(object).filter(
-    (reference) => reference.from?.index === fn.index && !reference.call && useOf(object, reference) === 'write',
-  );
+  referencesFrom(object, [fn]).filter((reference) => !reference.call && useOf(object, reference) === 'write');
 
 const instructions = new WeakMap<ObjectModel, Map<number, Instruction[]>>();
 
 /** Instructions that only look at their memory operand, though it comes first. */
 const looks = /^(cmp|test|bt|push|call|jmp|v?u?comis|nop|prefetch|bound|div|idiv|mul)/;
+
+/** The instruction that covers an offset, of a list in the order of the code. */
+function instructionAt(code: readonly Instruction[], offset: number): Instruction | undefined {
+  let low = 0;
+  let high = code.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (code[middle]!.offset <= offset) low = middle + 1;
+    else high = middle;
+  }
+  const found = code[low - 1];
+  return found && offset < found.offset + found.size ? found : undefined;
+}
 
 /** What the instruction at a reference does with its operand. x86-64 only; on other machines everything counts as an address. */
 export function useOf(object: ObjectModel, { from, offset }: Reference): Use {
@@ -116,7 +127,7 @@ export function useOf(object: ObjectModel, { from, offset }: Reference): Use {
     code = object.decode(data.subarray(from.offset, from.offset + from.size), from.offset);
     known.set(from.index, code);
   }
-  const at = code.find((one) => offset >= one.offset && offset < one.offset + one.size);
+  const at = instructionAt(code, offset);
   if (!at?.displacement || offset !== at.offset + at.displacement.at) return 'address';
   const { mnemonic, operands } = at;
   const name = mnemonic.replace(/^(lock|rep\w*) /, '');

@@ -38,23 +38,65 @@ const places = (input: HazardInput, callers: readonly string[], message: string)
 /** `inline-widened`: the compiler copied the edited function into others, which therefore are in the patch too. */
 export const inlineWidened: Hazard = {
   codes: ['inline-widened'],
-  find: (input) =>
-    [...byCallee(input, 'widened')]
+  find: (input) => {
+    const parts = new Map<string, { callee: string; at?: SourceLocation }[]>();
+    const findings: Finding[] = [];
+    for (const [callee, { callers, at }] of byCallee(input, 'widened')) {
       // A new function in its caller is the caller's own edit.
-      .filter(([callee]) => input.pair.base.dwarf.prototypes.some(({ name, defined }) => defined && name === callee))
-      .filter(([callee]) => isEdited(input, callee))
-      .map(([callee, { callers, at }]) =>
+      if (!input.pair.base.dwarf.prototypes.some(({ name, defined }) => defined && name === callee)) continue;
+      if (!isEdited(input, callee)) continue;
+      if (callers.length === 1 && !hasCode(input, callee)) {
+        const host = callers[0]!;
+        parts.set(host, [...(parts.get(host) ?? []), { callee, ...(at && { at }) }]);
+        continue;
+      }
+      const one = callers.length === 1;
+      findings.push(
         finding({
           code: 'inline-widened',
           severity: 'review',
           symbol: callee,
           at,
-          message: `The change of ${callee}() reaches ${listed(callers)} by inlining: ${callers.length === 1 ? 'it is' : 'they are'} replaced too, though nobody edited ${callers.length === 1 ? 'it' : 'them'}. Review ${callers.length === 1 ? 'it' : 'them'} as part of the patch; leaving one out would leave the old code in it.`,
+          message: `The change of ${callee}() reaches ${listed(callers)} by inlining: ${one ? 'it is' : 'they are'} replaced too. Review ${one ? 'it' : 'them'} as part of the patch; leaving one out would leave the old code in it.`,
           evidence: { callers, count: callers.length },
           related: places(input, callers, `contains a copy of ${callee}()`),
         }),
-      ),
+      );
+    }
+    return [...findings, ...[...parts].map(([host, callees]) => partsOf(input, host, callees))];
+  },
 };
+
+/** One note for the edited functions that are parts of their only caller. */
+function partsOf(
+  input: HazardInput,
+  host: string,
+  found: readonly { readonly callee: string; readonly at?: SourceLocation }[],
+): Finding {
+  const one = found.length === 1;
+  const parts = [...found].sort((a, b) => (a.at?.line ?? 0) - (b.at?.line ?? 0) || (a.callee < b.callee ? -1 : 1));
+  const names = parts.map(({ callee }) => callee);
+  return finding({
+    code: 'inline-widened',
+    severity: 'note',
+    symbol: names[0]!,
+    at: parts[0]!.at,
+    message: `${listed(names.map((name) => `${name}()`))} ha${one ? 's no code of its own: the compiler made it a part' : 've no code of their own: the compiler made them parts'} of ${host}(), ${one ? 'its' : 'their'} only caller, so ${host}() is what the patch replaces.`,
+    evidence: { callers: [host], parts: names },
+    related: [
+      ...places(input, [host], `contains ${one ? 'it' : 'them'}`),
+      ...parts
+        .slice(1, 12)
+        .map(({ callee, at }) => ({ ...(at && { at }), message: `${callee}() is a part of it, too` })),
+    ],
+  });
+}
+
+/** Whether a function is in one of the objects as code of its own, besides the copies. */
+const hasCode = ({ pair }: HazardInput, name: string): boolean =>
+  [pair.base, pair.next].some(({ elf }) =>
+    elf.symbols.some((symbol) => symbol.type === 'func' && symbol.place !== 'undef' && plainName(symbol.name) === name),
+  );
 
 /** `inline-decision-flip`: the compiler decided otherwise about inlining than for the running code. */
 export const inlineDecisionFlip: Hazard = {
@@ -66,7 +108,11 @@ export const inlineDecisionFlip: Hazard = {
 };
 
 function flips(input: HazardInput, what: string, words: string, attribute: string): Finding[] {
-  return [...byCallee(input, what)].map(([callee, { callers, at }]) => {
+  // Callers that were edited themselves, or hold another edited function, are in the patch anyway: the decision adds nothing to it.
+  const added = [...byCallee(input, what)].filter(
+    ([, { callers }]) => !callers.every((name) => isEditedItself(input, name) || holdsEdited(input, name)),
+  );
+  return added.map(([callee, { callers, at }]) => {
     const fixes: readonly Fix[] = insertBefore(
       at,
       `Declare ${callee} as ${attribute}`,
@@ -84,6 +130,23 @@ function flips(input: HazardInput, what: string, words: string, attribute: strin
     });
   });
 }
+
+/** Whether the text of a function was edited, as far as the edits are known. */
+const isEditedItself = ({ edits, diff }: HazardInput, function_: string): boolean =>
+  edits !== undefined &&
+  diff.functions.some(({ name, reasons }) => name === function_ && reasons.some(({ kind }) => kind === 'own-edit'));
+
+/** Whether an edited function is inlined into this one in both objects: one that no decision of the compiler put there, or took out. */
+const holdsEdited = ({ edits, diff }: HazardInput, function_: string): boolean => {
+  if (edits === undefined) return false;
+  const decided = new Set(
+    diff.inlining.filter(({ caller, what }) => caller === function_ && what !== 'widened').map(({ callee }) => callee),
+  );
+  return diff.functions.some(
+    ({ name, reasons }) =>
+      name === function_ && reasons.some(({ kind, detail }) => kind === 'inlined-callee' && !decided.has(detail)),
+  );
+};
 
 /**
  * Where the edits are known, the reasons name edited callees only. Without them, a copy of a function that only has other offsets of a changed type

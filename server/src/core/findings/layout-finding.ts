@@ -45,9 +45,11 @@ function describe(input: HazardInput, type: TypeChange, fact: LayoutVerdict, rul
   const facts = type.kind === 'typedef' || !told ? [] : edited.map(memberText);
   const pushed = type.members.filter((member) => !edited.includes(member));
   const size = type.baseSize === type.nextSize ? '' : ` (${type.baseSize} → ${type.nextSize} bytes)`;
+  const moved = pushed.filter(({ what }) => what === 'moved' || what === 'bit-position').map(({ path }) => path);
+  const moves = fact === 'layout' && moved.length > 0 ? `, which moves ${listed(moved, 3)}` : '';
   const what =
     facts.length > 0
-      ? `${label}${size}: ${listed(facts, 3)}`
+      ? `${label}${size}: ${listed(facts, 3)}${moves}`
       : `${label} ${fact === 'grown' ? `went from ${type.baseSize} to ${type.nextSize} bytes` : `changed${size}`}`;
   const inside =
     followers.length > 0 && told

@@ -1,3 +1,4 @@
+import { isCarried } from './carried.ts';
 import { isInitData, isPercpu } from './data.ts';
 import { finding, isGenerated } from './support.ts';
 import type { Hazard } from './types.ts';
@@ -9,6 +10,8 @@ export const newGlobal: Hazard = {
     input.diff.data
       .filter((data) => data.status === 'new' && !data.staticLocal && !data.tls && !data.readOnly)
       .filter((data) => !isGenerated(data) && !isPercpu(data) && !isInitData(data))
+      // What no code of the patch refers to stays out of it.
+      .filter((data) => isCarried(input, data))
       .map((data) =>
         finding({
           code: 'new-global',

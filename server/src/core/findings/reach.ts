@@ -1,9 +1,10 @@
-import { referencesOf } from '../diff/references.ts';
+import { isBookkeeping, referencesOf } from '../diff/references.ts';
 import { plainName } from '../diff/signatures.ts';
 import { isTagged, typeTable } from '../diff/type-table.ts';
 import type { ObjectDiff, SourceEdits, TypeChange } from '../diff/types.ts';
 import type { DwarfInfo, TypeRef } from '../dwarf/types.ts';
 import type { ObjectModel } from '../object.ts';
+import { handedOn, SEEN_BY_OTHERS } from './constants.ts';
 import { finding, labelOf, listed } from './support.ts';
 import type { Finding, Related } from './types.ts';
 
@@ -32,6 +33,14 @@ export interface PatchedUnit {
   /** Of the unit alone. */
   readonly findings: readonly Finding[];
   readonly edits: SourceEdits;
+}
+
+/** A place where the source of a unit names a macro that an edited header defines. */
+export interface MacroUse {
+  readonly macro: string;
+  /** Source path of the unit, and the first line of it that names the macro, from 1. */
+  readonly file: string;
+  readonly line: number;
 }
 
 /** Reads what `crossFindings` needs of one object. */
@@ -81,7 +90,14 @@ function hash(text: string): string {
 /** Whether a unit's findings can be told better by looking at the rest of the build. */
 export const wantsReach = ({ diff, findings }: Pick<PatchedUnit, 'diff' | 'findings'>): boolean =>
   diff.signatures.some(({ external }) => external) ||
-  findings.some(({ code }) => code === 'struct-layout' || code === 'struct-grown' || code === 'enum-value-changed');
+  findings.some(
+    ({ code, evidence }) =>
+      code === 'struct-layout' ||
+      code === 'struct-grown' ||
+      code === 'enum-value-changed' ||
+      code === 'rodata-changed' ||
+      evidence.seenByOthers === true,
+  );
 
 const shortName = (path: string): string => path.replace(/^.*\//, '');
 
@@ -92,17 +108,26 @@ const shortName = (path: string): string => path.replace(/^.*\//, '');
  * @param others units that were not rebuilt, as far as their objects are there
  * @param same source paths of units that were rebuilt to the same code
  * @param complete `others` are all of the rest of the build: what is not among them does not call
+ * @param macros uses of edited macros, by the path of the header that defines them
  */
 export function crossFindings(
   patched: readonly PatchedUnit[],
   others: readonly OtherUnit[],
   same: readonly string[],
   complete: boolean,
+  macros: ReadonlyMap<string, readonly MacroUse[]> = new Map(),
 ): Finding[][] {
-  const lists = patched.map((unit) => unit.findings.map((one) => acrossUnits(one, unit, patched, others, complete)));
+  const lists = patched.map((unit) =>
+    unit.findings.flatMap((one) =>
+      (one.evidence.seenByOthers === true
+        ? externalConstant(one, unit, patched, others, complete)
+        : [acrossUnits(one, unit, patched, others, complete)]
+      ).map((each) => usedAtStart(each, unit, patched, others, complete)),
+    ),
+  );
   const told = new Set<string>();
   for (const [index, unit] of patched.entries()) lists[index]!.push(...unpatchedUsers(unit, others, told));
-  for (const [index, note] of spread(patched, same)) lists[index]!.push(note);
+  for (const [index, note] of spread(patched, same, macros)) lists[index]!.push(note);
   return lists;
 }
 
@@ -116,7 +141,8 @@ function unpatchedUsers(unit: PatchedUnit, others: readonly OtherUnit[], told: S
     if (!type) continue;
     told.add(one.symbol);
     const users = usersOf(unit, type, others);
-    const blind = others.filter(({ reach }) => !reach.debug).length;
+    // Assembly has no types.
+    const blind = others.filter(({ file, reach }) => !reach.debug && !/\.(S|s|asm|sx)$/.test(file)).length;
     if (users.length === 0) {
       if (blind > 0) findings.push(notKnown(one, blind));
       continue;
@@ -192,9 +218,7 @@ function acrossUnits(
     for (const name of reachOf(other.base).calls[change.name] ?? [])
       if (!replaced.has(name)) stay.push({ file: other.file, name });
   }
-  const words = stay.map(({ file, name }) =>
-    name === '' ? `a table in ${shortName(file)}` : `${name}() in ${shortName(file)}`,
-  );
+  const words = stay.map(({ file, name }) => userText(file, name));
   const related: Related[] = stay.slice(0, 12).map(({ file, name }, index) => ({
     at: { file, line: 1 },
     message: `${words[index]} stays old${name === '' ? ' and holds its address' : ' and calls it'}`,
@@ -216,8 +240,94 @@ function acrossUnits(
   };
 }
 
+/**
+ * A changed constant that other units can see, now that they have been looked at: a blocker where one refers to it, and where not all were looked at; else what
+ * is left to tell of it.
+ */
+function externalConstant(
+  one: Finding,
+  unit: PatchedUnit,
+  patched: readonly PatchedUnit[],
+  others: readonly OtherUnit[],
+  complete: boolean,
+): Finding[] {
+  const data = unit.diff.data.find(({ name, use }) => name === one.symbol && use !== undefined);
+  if (!data) return [one];
+  const users: string[] = [];
+  for (const { file, reach } of others)
+    for (const name of reach.calls[data.name] ?? []) users.push(userText(file, name));
+  for (const other of patched) {
+    if (other === unit) continue;
+    for (const name of reachOf(other.base).calls[data.name] ?? []) users.push(userText(other.file, name));
+  }
+  if (users.length === 0 && !complete) return [one];
+  if (users.length > 0) {
+    const message = one.message.replace(
+      SEEN_BY_OTHERS,
+      `The old copy stays where it is, and goes on being used: by ${listed(users)}.`,
+    );
+    return [{ ...one, message, evidence: { ...one.evidence, unpatchedUnits: users } }];
+  }
+  const { seenByOthers: _, ...evidence } = one.evidence;
+  const fate = handedOn(data, evidence, one.related);
+  if (!fate) return [];
+  const edit = one.message.slice(0, one.message.indexOf(SEEN_BY_OTHERS)).trimEnd();
+  return [{ ...one, severity: fate.severity, message: `${edit} ${fate.consequence}`, evidence: fate.evidence }];
+}
+
+/** A changed constant that only functions use which nobody but main() calls: they may never run again. */
+function usedAtStart(
+  one: Finding,
+  unit: PatchedUnit,
+  patched: readonly PatchedUnit[],
+  others: readonly OtherUnit[],
+  complete: boolean,
+): Finding {
+  if (one.code !== 'rodata-changed' || one.severity !== 'note' || !complete) return one;
+  const users = one.evidence.functions as readonly string[] | undefined;
+  if (!users || users.length === 0) return one;
+  const inUnit = (name: string): string[] =>
+    referencesOf(unit.base)
+      .filter(
+        ({ target, from, section }) => target.name === name && from?.name !== name && !isBookkeeping(section.name),
+      )
+      .map(({ from, call }) => (call && from ? plainName(from.name) : ''));
+  const callers = (name: string): string[] => [
+    ...inUnit(name),
+    ...others.flatMap(({ reach }) => reach.calls[name] ?? []),
+    ...patched.flatMap((other) => (other === unit ? [] : (reachOf(other.base).calls[name] ?? []))),
+  ];
+  const onlyMain = users.every((name) => {
+    const list = callers(name);
+    return list.length > 0 && list.every((caller) => caller === 'main');
+  });
+  if (!onlyMain) return one;
+  const names = listed(users.map((name) => `${name}()`));
+  return {
+    ...one,
+    severity: 'review',
+    message: `${one.message} Only main() calls ${names}: where it does so once, at the start, the new contents come too late. Then change what was made of the old ones, in a function that still runs.`,
+    evidence: { ...one.evidence, calledBy: 'main' },
+  };
+}
+
+const userText = (file: string, name: string): string =>
+  name === '' ? `a pointer in ${shortName(file)}` : `${name}() in ${shortName(file)}`;
+
+/** What is known of an edited header: units that changed because of it, and units that changed, read it and have other edits as well. */
+function spreadText(header: string, certain: readonly string[], mixed: readonly string[]): string {
+  const one = mixed.length === 1;
+  if (mixed.length === 0) return `The edit of ${header} changes the code of ${listed(certain)}`;
+  const others = `${listed(mixed)} read${one ? 's' : ''} ${certain.length > 0 ? 'it' : `the edited ${header}`} and changed, and ha${one ? 's' : 've'} other edits too: ${certain.length > 0 ? 'it' : header} need not be why`;
+  return certain.length > 0 ? `The edit of ${header} changes the code of ${listed(certain)}; ${others}` : others;
+}
+
 /** One note for each edited header: which units changed, which only compiled to the same code. At the first unit that changed. */
-function spread(patched: readonly PatchedUnit[], same: readonly string[]): [number, Finding][] {
+function spread(
+  patched: readonly PatchedUnit[],
+  same: readonly string[],
+  macros: ReadonlyMap<string, readonly MacroUse[]>,
+): [number, Finding][] {
   const notes: [number, Finding][] = [];
   const headers = new Map<string, number[]>();
   for (const [index, { edits, file }] of patched.entries()) {
@@ -229,8 +339,20 @@ function spread(patched: readonly PatchedUnit[], same: readonly string[]): [numb
   for (const [path, indices] of headers) {
     if (indices.length + same.length < 2) continue;
     // A source that is built twice is named once.
-    const changed = [...new Set(indices.map((index) => shortName(patched[index]!.file)))].sort();
+    const namesOf = (of: readonly number[]) => [...new Set(of.map((index) => shortName(patched[index]!.file)))].sort();
+    const changed = namesOf(indices);
+    // Only where nothing else was edited is this header known to be why the unit's code differs.
+    const certain = namesOf(indices.filter((index) => patched[index]!.edits.size === 1));
+    const mixed = changed.filter((name) => !certain.includes(name));
     const line = patched[indices[0]!]!.edits.get(path)?.[0]?.nextStart ?? 1;
+    // Units that name an edited macro and are not in the patch: the edit does not reach their code.
+    const outside = (macros.get(path) ?? []).filter(({ file }) => same.includes(file));
+    const names = [...new Set(outside.map(({ macro }) => macro))];
+    const files = [...new Set(outside.map(({ file }) => shortName(file)))];
+    const unmoved =
+      outside.length === 0
+        ? ''
+        : ` ${listed(files)} name${files.length === 1 ? 's' : ''} ${listed(names)} and came out the same: the edit makes no difference there, and ${files.length === 1 ? 'it stays' : 'they stay'} out of the patch.`;
     notes.push([
       indices[0]!,
       finding({
@@ -238,8 +360,18 @@ function spread(patched: readonly PatchedUnit[], same: readonly string[]): [numb
         severity: 'note',
         symbol: shortName(path),
         at: { file: path, line: Math.max(line, 1) },
-        message: `The edit of ${shortName(path)} changes the code of ${listed(changed)}${same.length > 0 ? `; ${same.length} other unit${same.length === 1 ? '' : 's'} that ${same.length === 1 ? 'was' : 'were'} rebuilt came out the same` : ''}. All of them are one patch.`,
-        evidence: { changed, same: same.map(shortName).sort().slice(0, 64), sameCount: same.length },
+        message: `${spreadText(shortName(path), certain, mixed)}${same.length > 0 ? `; ${same.length} other unit${same.length === 1 ? '' : 's'} that ${same.length === 1 ? 'was' : 'were'} rebuilt came out the same` : ''}. All of them are one patch.${unmoved}`,
+        evidence: {
+          changed,
+          ...(mixed.length > 0 && { otherEdits: mixed }),
+          same: same.map(shortName).sort().slice(0, 64),
+          sameCount: same.length,
+          ...(outside.length > 0 && { macros: outside.map(({ macro, file }) => `${macro}: ${shortName(file)}`) }),
+        },
+        related: outside.slice(0, 12).map(({ macro, file, line: at }) => ({
+          at: { file, line: at },
+          message: `${shortName(file)} names ${macro} here, and is not in the patch`,
+        })),
       }),
     ]);
   }

@@ -1,5 +1,6 @@
 import { placesOf } from '../asm/places.ts';
 import { relocationTarget } from '../asm/targets.ts';
+import { lazy } from '../elf/lazy.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import type { SpecialEntry } from '../special/index.ts';
@@ -10,18 +11,20 @@ import type { Finding, Hazard, HazardInput } from './types.ts';
 /**
  * `static-call-or-key` (Linux): a carried function has a static branch or a static call whose key lives in a module. The patch module's
  * entries are applied when it is loaded, before its references into another module are resolved: the kernel would follow a pointer that is not
- * there yet. Keys of the kernel proper are resolved in time. Tracepoints and debug messages are left switched off instead.
+ * there yet. Keys of the kernel proper are resolved in time, and a key that the edit adds is in the patch module itself. Tracepoints and debug messages are left switched off instead.
  */
 export const staticCallOrKey: Hazard = {
   codes: ['static-call-or-key'],
   find: (input) => {
     if (input.target !== 'linux' || !isModule(input)) return [];
+    const inModule = lazy(() => new Set(input.diff.pairing.values()));
     return carriedFunctions(input).flatMap((fn): Finding[] => {
       const keys = new Map<string, SpecialEntry>();
       for (const entry of entriesAbout(input.pair.next, fn)) {
         const key = keyOf(input.pair.next, entry);
         // An undefined key is exported: by the kernel, or by another module that is loaded before.
-        if (key && key.place !== 'undef' && !keys.has(key.name)) keys.set(key.name, entry);
+        if (!key || key.place === 'undef' || keys.has(key.name)) continue;
+        if (inModule().has(key.index)) keys.set(key.name, entry);
       }
       const names = [...keys.keys()].sort();
       const silent = names.filter(isDebug);

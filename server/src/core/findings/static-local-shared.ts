@@ -38,7 +38,8 @@ export const staticLocalShared: Hazard = {
       const symbol = base.elf.symbols[index];
       const variable = variableOf(base, symbol);
       if (!symbol || variable?.scope === undefined) continue;
-      if (typeof symbol.place === 'number' && (base.elf.sections[symbol.place]!.flags & 1) === 0) continue;
+      const section = typeof symbol.place === 'number' ? base.elf.sections[symbol.place]! : undefined;
+      if (section && ((section.flags & 1) === 0 || saysOnce.test(section.name))) continue;
       findings.push(
         finding({
           code: 'static-local-shared',
@@ -54,6 +55,9 @@ export const staticLocalShared: Hazard = {
     return findings;
   },
 };
+
+/** Linux's flags of messages that are printed once (`__warned`, `__already_done`): old and new code cannot disagree about them. */
+const saysOnce = /^\.data\.(\.?once|unlikely)$/;
 
 /**
  * Whether a replaced function uses a static local otherwise than before: told from its own relocations, without the references of the whole object, which are

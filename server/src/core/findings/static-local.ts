@@ -1,5 +1,6 @@
 import type { DataChange } from '../diff/types.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
+import { fateOf } from './constants.ts';
 import { isInitData, isPercpu, oldPlace, resizedData } from './data.ts';
 import { afterEdits, dataName, finding, isGenerated, labelOf, revertHunk } from './support.ts';
 import type { Hazard, HazardInput } from './types.ts';
@@ -58,23 +59,29 @@ export const staticLocalResized: Hazard = {
   find: (input) =>
     resizedData(input)
       .filter(({ data }) => data.staticLocal)
-      .map(({ data, behind, follows, related }) =>
-        finding({
+      .flatMap(({ data, behind, follows, related }) => {
+        const fate = data.readOnly ? fateOf(input, data) : undefined;
+        if (data.readOnly && !fate) return [];
+        const consequence = fate
+          ? `${fate.consequence}${fate.severity === 'blocker' ? ' Use a constant of a new name.' : ''}`
+          : 'The running copy keeps its size and its value: patched code would reach past its end or misread it. Give the new variable a new name (it then starts with its initial value), or keep the size.';
+        return finding({
           code: 'static-local-resized',
-          severity: 'blocker',
+          severity: fate?.severity ?? 'blocker',
           symbol: data.name,
           at: data.at,
-          message: `The static variable ${dataName(data)} went from ${data.baseSize} to ${data.nextSize} bytes.${follows} The running copy keeps its size and its value: patched code would reach past its end or misread it. Give the new variable a new name (it then starts with its initial value), or keep the size.`,
+          message: `The static ${data.readOnly ? 'constant' : 'variable'} ${dataName(data)} went from ${data.baseSize} to ${data.nextSize} bytes.${follows} ${consequence}`,
           evidence: {
             baseSize: data.baseSize,
             nextSize: data.nextSize,
             ...(data.scope && { function: data.scope }),
             ...(behind && { type: labelOf(behind) }),
+            ...fate?.evidence,
           },
-          related,
+          related: [...related, ...(fate?.related ?? [])],
           fixes: behind ? [] : revertHunk(data.at, data.name),
-        }),
-      ),
+        });
+      }),
 };
 
 /** Where the function that kept the variable is now. */

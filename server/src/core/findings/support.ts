@@ -96,8 +96,16 @@ export function memberText(change: MemberChange): string {
 }
 
 /** Functions that the payload would replace: changed, and not only in line numbers. */
-export const replacedFunctions = (input: HazardInput): readonly FunctionChange[] =>
-  input.diff.functions.filter(({ status, lineOnly }) => status === 'changed' && !lineOnly);
+export function replacedFunctions(input: HazardInput): readonly FunctionChange[] {
+  const { functions } = input.diff;
+  const seen = replaced.get(functions);
+  if (seen) return seen;
+  const found = functions.filter(({ status, lineOnly }) => status === 'changed' && !lineOnly);
+  replaced.set(functions, found);
+  return found;
+}
+/** Asked by many hazards, some of them once per symbol. */
+const replaced = new WeakMap<readonly FunctionChange[], readonly FunctionChange[]>();
 
 /** Functions whose code the payload carries: replaced and new ones. */
 export const carriedFunctions = (input: HazardInput): readonly FunctionChange[] =>
@@ -149,11 +157,12 @@ export function afterEdits(input: HazardInput, at: SourceLocation | undefined): 
 /** First line of the unit's own source file: the place of findings about the object as a whole. */
 export function unitPlace(input: HazardInput): SourceLocation | undefined {
   const { provenance, next, base } = input.pair;
-  if (/\.(c|S|s|asm|sx|i)$/.test(provenance.unit)) return { file: provenance.unit, line: 1 };
+  const isSource = /\.(c|S|s|asm|sx|i)$/.test(provenance.unit);
   const unit = next.dwarf.units[0] ?? base.dwarf.units[0];
-  if (!unit || unit.name === '') return undefined;
-  return {
-    file: unit.name.startsWith('/') || unit.compDir === '' ? unit.name : `${unit.compDir}/${unit.name}`,
-    line: 1,
-  };
+  // The build may name it from a folder of its own: the debug information knows which.
+  const folder = unit?.compDir ?? '';
+  if (isSource && (provenance.unit.startsWith('/') || folder === '')) return { file: provenance.unit, line: 1 };
+  const name = isSource ? provenance.unit : (unit?.name ?? '');
+  if (name === '') return undefined;
+  return { file: name.startsWith('/') || folder === '' ? name : `${folder}/${name}`, line: 1 };
 }

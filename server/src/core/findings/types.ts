@@ -36,6 +36,10 @@ export interface Finding {
   readonly evidence: Readonly<Record<string, string | number | boolean | readonly string[]>>;
   readonly related: readonly Related[];
   readonly fixes: readonly Fix[];
+  /** Kinds of target that it holds for, where the patch is made for others too; absent: for all of them. */
+  readonly targets?: readonly TargetKind[];
+  /** Told by making a payload and throwing it away: who builds one asks anew, since the target may be in another state. */
+  readonly from?: 'payload';
   /** Reason for which somebody accepted it, for this evidence: it stays visible and does not block. */
   readonly accepted?: string;
   /** Reason of an acceptance that no longer holds: the evidence is another now. */

@@ -14,13 +14,16 @@ export const unwindMissing: Hazard = {
   codes: ['unwind-missing'],
   find: (input) => {
     const { base, next } = input.pair;
-    const before = coverage(base);
+    const carried = carriedFunctions(input).filter((fn) => fn.next);
+    const after = coverage(
+      next,
+      carried.map((fn) => fn.next!),
+    );
+    const bare = carried.filter((fn) => !isCovered(after, fn.next!));
+    if (bare.length === 0) return [];
+    const before = coverage(base, base.elf.symbols);
     if (before.size === 0) return [];
-    const after = coverage(next);
-    const missing = carriedFunctions(input).filter((fn) => {
-      if (!fn.next || isCovered(after, fn.next)) return false;
-      return fn.base ? isCovered(before, fn.base) : true;
-    });
+    const missing = bare.filter((fn) => (fn.base ? isCovered(before, fn.base) : true));
     const first = missing[0];
     if (!first) return [];
     const names = missing.map(({ name }) => name);
@@ -51,14 +54,16 @@ interface Covered {
   readonly offsets: Set<number>;
 }
 
-/** Code section → places in it that an unwind table refers to. */
-function coverage({ elf }: ObjectModel): Map<number, Covered> {
+/** Code section of some symbols → places in it that an unwind table refers to. */
+function coverage({ elf }: ObjectModel, symbols: readonly ElfSymbol[]): Map<number, Covered> {
   const map = new Map<number, Covered>();
+  const wanted = new Set(symbols.map(({ place }) => place));
   for (const section of elf.sections) {
     if (!tables.test(section.name)) continue;
     for (const { symbol, addend } of elf.relocationsOf(section.index)) {
       const target = elf.symbols[symbol];
-      if (typeof target?.place !== 'number' || ((elf.sections[target.place]?.flags ?? 0) & 4) === 0) continue;
+      if (typeof target?.place !== 'number' || !wanted.has(target.place)) continue;
+      if (((elf.sections[target.place]?.flags ?? 0) & 4) === 0) continue;
       const covered = map.get(target.place) ?? { table: section.name, offsets: new Set<number>() };
       covered.offsets.add(target.offset + addend);
       map.set(target.place, covered);

@@ -158,6 +158,8 @@ class Linker {
   readonly #view: DataView;
   readonly #problems: LinkProblem[] = [];
   readonly #known = new Map<number, Resolved | undefined>();
+  /** Far accesses: each copies its instruction, so that the other relocations of it have to be written before. */
+  readonly #late: (() => void)[] = [];
 
   constructor(
     payload: ProcessPayload,
@@ -186,6 +188,7 @@ class Linker {
     }
     for (const section of this.#payload.sections)
       for (const relocation of section.relocations) this.#relocate(section, relocation);
+    for (const access of this.#late) access();
     return {
       bytes: this.#bytes,
       problems: this.#problems,
@@ -296,7 +299,11 @@ class Linker {
       return;
     }
     const room = this.#layout.loads.get(`${section.section.index}:${relocation.offset}`);
-    if (room === undefined || !this.#farAccess(section, relocation, at, room)) this.#far(relocation.symbol);
+    if (room === undefined) this.#far(relocation.symbol);
+    else
+      this.#late.push(() => {
+        if (!this.#farAccess(section, relocation, at, room)) this.#far(relocation.symbol);
+      });
   }
 
   /**

@@ -1,3 +1,4 @@
+import { address, buildId, checked, count, list, oneOf, optional, record, type Shape, text } from './shapes.ts';
 import type { Manifest } from './types.ts';
 
 /** Section of the payload that holds the manifest: UTF-8 JSON, not loaded. */
@@ -9,31 +10,6 @@ export const isPatchId = (id: string): boolean => /^[A-Za-z0-9._-]{1,63}$/.test(
 /** The manifest as it stands in the payload. */
 export const encodeManifest = (manifest: Manifest): Uint8Array =>
   new TextEncoder().encode(`${JSON.stringify(manifest, null, 1)}\n`);
-
-type Shape = (value: unknown) => boolean;
-
-const text: Shape = (value) => typeof value === 'string';
-const count: Shape = (value) => typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 40;
-const address: Shape = (value) => typeof value === 'string' && /^0x[0-9a-f]{1,16}$/.test(value);
-const buildId: Shape = (value) => typeof value === 'string' && /^[0-9a-f]{2,128}$/.test(value);
-const optional =
-  (shape: Shape): Shape =>
-  (value) =>
-    value === undefined || shape(value);
-const list =
-  (shape: Shape): Shape =>
-  (value) =>
-    Array.isArray(value) && value.length <= 100_000 && value.every(shape);
-const oneOf =
-  (...words: readonly unknown[]): Shape =>
-  (value) =>
-    words.includes(value);
-const record =
-  (fields: Readonly<Record<string, Shape>>): Shape =>
-  (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    Object.entries(fields).every(([name, shape]) => shape((value as Record<string, unknown>)[name]));
 
 const FIELDS: Readonly<Record<keyof Manifest, Shape>> = {
   schema: oneOf(1),
@@ -76,17 +52,5 @@ const FIELDS: Readonly<Record<keyof Manifest, Shape>> = {
 
 /** Reads a manifest; a string says what is wrong with it. */
 export function decodeManifest(bytes: Uint8Array): Manifest | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return 'The manifest is not JSON in UTF-8.';
-  }
-  if (typeof value !== 'object' || value === null) return 'The manifest is not a JSON object.';
-  const fields = value as Record<string, unknown>;
-  if (typeof fields.schema === 'number' && fields.schema !== 1)
-    return `The manifest has schema ${fields.schema}; this version reads schema 1.`;
-  for (const [name, shape] of Object.entries(FIELDS))
-    if (!shape(fields[name])) return `The manifest's "${name}" is not as the format says.`;
-  return value as Manifest;
+  return checked<Manifest>(bytes, FIELDS);
 }

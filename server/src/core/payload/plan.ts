@@ -1,52 +1,24 @@
 import { isCode, isNamelessConstant, isNobits, isStrings, placesOf, SHF } from '../asm/places.ts';
-import { relocationMeaning } from '../asm/relocation.ts';
-import { instructionAt, KIND, type Scan } from '../asm/scan.ts';
-import { codeBias, relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
-import { x86Scanner } from '../asm/x86.ts';
+import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
 import { fileOf, type Home } from './home.ts';
 import { importOf } from './import.ts';
 import { mergeableAt } from './mergeable.ts';
+import { type AnyPiece, alignmentAt, type ChosenUnit, type CodeTarget, Planner, type Resolved } from './planner.ts';
 import { refusal } from './refusal.ts';
 import { isColdPartOf, type Replacement } from './select.ts';
-import type { ImportedSymbol, PatchUnit } from './types.ts';
-import { ALLOWED, isTls, R, TLS_DYNAMIC } from './x86.ts';
+import type { ImportedSymbol } from './types.ts';
+import { ALLOWED, isTls, TLS_DYNAMIC } from './x86.ts';
 
 /** A unit with what was decided about it. */
-export interface PlannedUnit {
-  readonly unit: PatchUnit;
-  readonly replaced: readonly Replacement[];
+export interface PlannedUnit extends ChosenUnit {
   readonly home: Home;
 }
 
-/** Something that a piece refers to: another piece, or a name of the running program. */
-export type Reference =
-  | { readonly kind: 'piece'; readonly piece: number }
-  | { readonly kind: 'import'; readonly name: string };
-
-/** A relocation of a piece. `addend` counts from the start of the piece or symbol that is referred to. */
-export interface PieceRelocation {
-  readonly offset: number;
-  readonly type: number;
-  readonly to: Reference;
-  readonly addend: number;
-}
-
 /** A part of a section of a next object that goes into the payload. */
-export interface Piece {
-  readonly unit: number;
-  readonly section: Section;
-  /** Byte range in the section. */
-  readonly start: number;
-  readonly end: number;
+export interface Piece extends AnyPiece {
   readonly kind: 'function' | 'data' | 'constant';
-  /** Name of what it holds; the section's for nameless constants. */
-  readonly name: string;
-  /** True for functions and data that the running program does not have. */
-  readonly added: boolean;
-  readonly align: number;
-  relocations: PieceRelocation[];
 }
 
 /** What goes into a payload. */
@@ -59,67 +31,30 @@ export interface Plan {
 }
 
 /**
- * Collects everything that the new code needs: its own parts, new functions and data, constants; and decides for each
- * reference whether it means something in the payload or something that runs already. References to a function that is
- * replaced mean its entry in the running program: the redirect there leads to the newest version, also when
- * another patch comes on top, and pointers to it stay equal to those that the program holds.
+ * Collects everything that the new code of a running program needs: its own parts, new functions and data, constants; and decides for each
+ * reference whether it means something in the payload or something that runs already.
  */
 export function makePlan(units: readonly PlannedUnit[]): Plan {
-  const planner = new Planner(units);
-  for (const [index, unit] of units.entries())
-    for (const one of unit.replaced) planner.functionPiece(index, one.next, false);
+  const planner = new ProcessPlanner(units);
+  for (const [index, unit] of units.entries()) for (const one of unit.replaced) planner.pieceOf(index, one);
   planner.run();
   return planner;
 }
 
-class Planner implements Plan {
-  readonly pieces: Piece[] = [];
+/** Names by symbol tables and the dynamic linker, sections as the compiler had them. */
+class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
   readonly #imports = new Map<string, ImportedSymbol & { weak: boolean }>();
-  readonly refusals: Finding[] = [];
-  readonly #units: readonly PlannedUnit[];
-  readonly #byPlace = new Map<string, number>();
-  /** next symbol index → base symbol index, for each unit. */
-  readonly #baseOf: readonly ReadonlyMap<number, number>[];
-  /** Globals that several units of the patch know: definitions of the payload by name. */
-  readonly #added = new Map<string, { unit: number; symbol: ElfSymbol }>();
-  #done = 0;
-
-  constructor(units: readonly PlannedUnit[]) {
-    this.#units = units;
-    this.#baseOf = units.map(({ unit }) => new Map([...unit.diff.pairing].map(([base, next]) => [next, base])));
-    for (const [index, { unit }] of units.entries()) {
-      for (const symbol of unit.pair.next.elf.symbols) {
-        if (symbol.bind === 'local' || symbol.place === 'undef' || symbol.place === 'abs') continue;
-        if (!this.#baseSymbol(index, symbol) && !this.#added.has(symbol.name))
-          this.#added.set(symbol.name, { unit: index, symbol });
-      }
-    }
-  }
 
   get imports(): readonly (ImportedSymbol & { weak: boolean })[] {
     return [...this.#imports.values()];
   }
 
   pieceOf(unit: number, replacement: Replacement): number {
-    return this.functionPiece(unit, replacement.next, false);
+    return this.#function(unit, replacement.next, false);
   }
 
-  run(): void {
-    while (this.#done < this.pieces.length) this.#relocate(this.pieces[this.#done++]!);
-  }
-
-  /** The symbol of the base object that a symbol of the next one is paired with. */
-  #baseSymbol(unit: number, next: ElfSymbol): ElfSymbol | undefined {
-    const index = this.#baseOf[unit]!.get(next.index);
-    const base = this.#units[unit]!.unit.pair.base.elf;
-    if (index !== undefined) return base.symbols[index];
-    // Aliases of a paired place, and globals that the difference has no reason to speak of.
-    if (next.bind === 'local') return undefined;
-    return base.symbols.find((one) => one.bind !== 'local' && one.name === next.name && one.place !== 'undef');
-  }
-
-  functionPiece(unit: number, symbol: ElfSymbol, added: boolean): number {
-    const elf = this.#units[unit]!.unit.pair.next.elf;
+  #function(unit: number, symbol: ElfSymbol, added: boolean): number {
+    const elf = this.next(unit);
     const body = placesOf(elf).bodyOf(symbol);
     const section = elf.sections[symbol.place as number]!;
     const start = body?.start ?? symbol.offset;
@@ -135,108 +70,29 @@ class Planner implements Plan {
     name: string,
     added: boolean,
   ): number {
-    const key = `${unit}:${section.index}:${start}`;
-    const known = this.#byPlace.get(key);
-    if (known !== undefined) return known;
-    let align = Math.max(1, section.align);
-    while (align > 1 && start % align !== 0) align /= 2;
-    this.pieces.push({ unit, section, start, end, kind, name, added, align, relocations: [] });
-    this.#byPlace.set(key, this.pieces.length - 1);
-    return this.pieces.length - 1;
+    return this.take({ unit, section, start, end, kind, name, added, align: alignmentAt(section, start) });
   }
 
-  #relocate(piece: Piece): void {
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const relocations = relocationsIn(elf.relocationsOf(piece.section.index), piece.start, piece.end);
-    if (relocations.length === 0) return;
-    const scan = isCode(piece.section)
-      ? x86Scanner.scan(piece.section.data.subarray(piece.start, piece.end))
-      : undefined;
-    for (const relocation of relocations) {
-      const made = this.#reference(piece, relocation, scan);
-      if (made) piece.relocations.push(made);
-    }
+  protected override codeOf(type: number): string {
+    return TLS_DYNAMIC.has(type) ? 'tls-changed' : 'forbidden-relocation';
   }
 
-  #forbidden(piece: Piece, relocation: Relocation, why: string): undefined {
-    const { name } = relocationMeaning(62, relocation.type);
-    this.refusals.push(
-      refusal(
-        TLS_DYNAMIC.has(relocation.type) ? 'tls-changed' : 'forbidden-relocation',
-        piece.name,
-        `${piece.name} has a relocation of type R_X86_64_${name} at byte ${relocation.offset - piece.start}, which a process patch cannot carry: ${why}.`,
-        { relocation: name, offset: relocation.offset - piece.start },
-      ),
-    );
-    return undefined;
+  protected refusedType(type: number): string | undefined {
+    if (TLS_DYNAMIC.has(type))
+      return 'this thread-local storage model asks the dynamic linker; build the unit without -fPIC, or leave the function out';
+    return ALLOWED.has(type) ? undefined : 'build the unit in the small code model';
   }
 
-  #reference(piece: Piece, relocation: Relocation, scan: Scan | undefined): PieceRelocation | undefined {
-    if (relocation.type === R.none) return undefined;
-    if (TLS_DYNAMIC.has(relocation.type))
-      return this.#forbidden(
-        piece,
-        relocation,
-        'this thread-local storage model asks the dynamic linker; build the unit without -fPIC, or leave the function out',
-      );
-    if (!ALLOWED.has(relocation.type))
-      return this.#forbidden(piece, relocation, 'build the unit in the small code model');
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const at = relocation.offset - piece.start;
-    const bias = scan ? codeBias(62, scan, at, relocation.type) : 0;
-    const target = relocationTarget(placesOf(elf), relocation, bias);
-    const instruction = scan ? instructionAt(scan, at) : -1;
-    const call = scan !== undefined && instruction >= 0 && isFlow(scan.kind[instruction]!);
-    const made = this.#resolve(piece, relocation, target, call);
-    if (!made) return undefined;
-    // What follows the start of the target stays as the compiler wrote it, the distance to the end of the instruction included.
-    return { offset: at, type: relocation.type, to: made.to, addend: made.delta - bias };
-  }
-
-  /** What a reference means; `delta` is in bytes from the start of the piece or symbol. */
-  #resolve(
-    piece: Piece,
-    relocation: Relocation,
-    target: Target,
-    call: boolean,
-  ): { to: Reference; delta: number } | undefined {
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const named = elf.symbols[relocation.symbol];
-    if (target.section < 0) {
-      if (!named || named.place === 'abs')
-        return this.#forbidden(piece, relocation, 'it refers to an absolute address without a name');
-      return this.#outside(piece, named, target.delta);
-    }
-    const section = elf.sections[target.section];
-    if (!section || (section.flags & SHF.alloc) === 0)
-      return this.#forbidden(piece, relocation, 'it refers to a section that is not loaded');
-    if (isCode(section)) return this.#code(piece, relocation, target, section, call);
-    return this.#data(piece, relocation, target, section);
-  }
-
-  /** An undefined or common symbol of the next object. */
-  #outside(piece: Piece, symbol: ElfSymbol, delta: number): { to: Reference; delta: number } | undefined {
+  protected outside(piece: Piece, relocation: Relocation, symbol: ElfSymbol | undefined, delta: number): Resolved {
+    if (!symbol || symbol.place === 'abs')
+      return this.forbidden(piece, relocation, 'it refers to an absolute address without a name');
     if (symbol.place === 'common') {
-      const base = this.#baseSymbol(piece.unit, symbol);
+      const base = this.baseSymbol(piece.unit, symbol);
       if (base) return this.#import(piece.unit, base, delta, false);
-      const section: Section = {
-        index: -1 - symbol.index,
-        name: `.bss.${symbol.name}`,
-        type: 8,
-        flags: 3,
-        address: 0n,
-        offset: 0,
-        size: symbol.size,
-        link: 0,
-        info: 0,
-        align: Number(symbol.value),
-        entrySize: 0,
-        data: new Uint8Array(0),
-      };
-      const made = this.#piece(piece.unit, section, 0, symbol.size, 'data', symbol.name, true);
+      const made = this.#piece(piece.unit, commonSection(symbol), 0, symbol.size, 'data', symbol.name, true);
       return { to: { kind: 'piece', piece: made }, delta };
     }
-    const added = this.#added.get(symbol.name);
+    const added = this.added.get(symbol.name);
     if (added && typeof added.symbol.place === 'number') {
       const to = this.#definition(added.unit, added.symbol);
       if (to !== undefined) return { to: { kind: 'piece', piece: to }, delta };
@@ -246,71 +102,37 @@ class Planner implements Plan {
 
   /** Piece of a new definition of any unit. */
   #definition(unit: number, symbol: ElfSymbol): number | undefined {
-    const elf = this.#units[unit]!.unit.pair.next.elf;
-    const section = elf.sections[symbol.place as number];
+    const section = this.next(unit).sections[symbol.place as number];
     if (!section) return undefined;
-    if (isCode(section)) return this.functionPiece(unit, symbol, true);
+    if (isCode(section)) return this.#function(unit, symbol, true);
     return this.#piece(unit, section, symbol.offset, symbol.offset + symbol.size, 'data', symbol.name, true);
   }
 
-  #code(
-    piece: Piece,
-    relocation: Relocation,
-    target: Target,
-    section: Section,
-    call: boolean,
-  ): { to: Reference; delta: number } | undefined {
-    const { unit, replaced } = this.#units[piece.unit]!;
-    const places = placesOf(unit.pair.next.elf);
-    // Tables of relative offsets have their own place in the addend: the section's only function is meant.
-    const bodies = places.bodiesIn(section.index);
-    const body =
-      bodies.length === 1
-        ? bodies[0]!
-        : bodies.find((one) => one.start <= target.offset && target.offset < one.start + one.size);
-    if (!body)
-      return this.#forbidden(piece, relocation, `it refers to code without a function symbol in ${section.name}`);
-    const delta = target.offset - body.start;
-    const symbol = body.symbols.find((one) => one.name === target.symbol?.name) ?? body.symbols[0]!;
-    const base = body.symbols.map((one) => this.#baseSymbol(piece.unit, one)).find((one) => one !== undefined);
-    const replacement = replaced.find((one) => one.body === body);
-    const inside = piece.section.index === section.index && piece.start === body.start;
-    const family = inside || isColdPartOf(piece.name, symbol.name) || isColdPartOf(symbol.name, piece.name);
-    const wants = (): { to: Reference; delta: number } => ({
+  protected code(piece: Piece, relocation: Relocation, _target: Target, found: CodeTarget, call: boolean): Resolved {
+    const { body, symbol, delta, base, replacement, family } = found;
+    const wants = (): Resolved => ({
       to: {
         kind: 'piece',
-        piece: this.functionPiece(piece.unit, symbol, !base && !isColdPartOf(symbol.name, piece.name)),
+        piece: this.#function(piece.unit, symbol, !base && !isColdPartOf(symbol.name, piece.name)),
       },
       delta,
     });
     if (family && (call || delta !== 0 || !replacement)) return wants();
     if (!base) return wants();
     if (replacement) return delta === 0 ? this.#import(piece.unit, replacement.base, 0, false) : wants();
-    if (
-      delta !== 0 &&
-      !isCode(piece.section) &&
-      this.pieces.some((one) => one.section === section && one.start === body.start)
-    )
-      return wants();
-    if (delta !== 0)
-      return this.#forbidden(
-        piece,
-        relocation,
-        `it refers into the middle of ${symbol.name}, which is not in the patch`,
-      );
-    return this.#import(piece.unit, base, 0, false);
+    if (delta === 0) return this.#import(piece.unit, base, 0, false);
+    const carried = this.pieces.some(
+      (one) => one.unit === piece.unit && one.section.index === body.section && one.start === body.start,
+    );
+    if (!isCode(piece.section) && carried) return wants();
+    return this.forbidden(piece, relocation, `it refers into the middle of ${symbol.name}, which is not in the patch`);
   }
 
-  #data(
-    piece: Piece,
-    relocation: Relocation,
-    target: Target,
-    section: Section,
-  ): { to: Reference; delta: number } | undefined {
-    const { unit } = this.#units[piece.unit]!;
-    const elf = unit.pair.next.elf;
-    const symbol = target.symbol;
-    const constant = (start: number, end: number, name: string): { to: Reference; delta: number } => ({
+  protected data(piece: Piece, relocation: Relocation, target: Target, section: Section): Resolved {
+    const { unit } = this.units[piece.unit]!;
+    const elf = this.next(piece.unit);
+    const { symbol } = target;
+    const constant = (start: number, end: number, name: string): Resolved => ({
       to: { kind: 'piece', piece: this.#piece(piece.unit, section, start, end, 'constant', name, false) },
       delta: target.offset - start,
     });
@@ -324,7 +146,7 @@ class Planner implements Plan {
       const start = this.#gapStart(piece.unit, section, target.offset);
       return constant(start, placesOf(elf).extent(section.index, target.offset), section.name);
     }
-    const base = this.#baseSymbol(piece.unit, symbol);
+    const base = this.baseSymbol(piece.unit, symbol);
     if ((section.flags & SHF.tls) !== 0 || isTls(relocation.type)) {
       if (base) return this.#import(piece.unit, base, target.delta, false);
       this.refusals.push(
@@ -345,21 +167,14 @@ class Planner implements Plan {
     if (base && !(readOnly && (changed || this.#holdsLabels(piece.unit, section, symbol))))
       return this.#import(piece.unit, base, target.delta, false);
     if (symbol.size === 0 && !isNobits(section)) return constant(0, section.size, section.name);
-    const made = this.#piece(
-      piece.unit,
-      section,
-      symbol.offset,
-      symbol.offset + symbol.size,
-      'data',
-      symbol.name,
-      !base,
-    );
+    const end = symbol.offset + symbol.size;
+    const made = this.#piece(piece.unit, section, symbol.offset, end, 'data', symbol.name, !base);
     return { to: { kind: 'piece', piece: made }, delta: target.delta };
   }
 
   /** Tables of labels (computed goto) lead into one version of a function: the new code needs its own. */
   #holdsLabels(unit: number, section: Section, symbol: ElfSymbol): boolean {
-    const elf = this.#units[unit]!.unit.pair.next.elf;
+    const elf = this.next(unit);
     const places = placesOf(elf);
     return relocationsIn(elf.relocationsOf(section.index), symbol.offset, symbol.offset + symbol.size).some((one) => {
       const target = relocationTarget(places, one, 0);
@@ -372,7 +187,7 @@ class Planner implements Plan {
   /** Start of the nameless stretch that holds an offset: end of the last named thing before it. */
   #gapStart(unit: number, section: Section, offset: number): number {
     let start = 0;
-    for (const symbol of this.#units[unit]!.unit.pair.next.elf.symbols) {
+    for (const symbol of this.next(unit).symbols) {
       if (symbol.place !== section.index || symbol.type === 'section' || symbol.name === '') continue;
       const end = symbol.offset + symbol.size;
       if (end <= offset && end > start) start = end;
@@ -381,8 +196,8 @@ class Planner implements Plan {
   }
 
   /** A reference to something that runs already. `symbol` is of the base object, or undefined in the next one. */
-  #import(unit: number, symbol: ElfSymbol, delta: number, weak: boolean): { to: Reference; delta: number } | undefined {
-    const { home, unit: patch } = this.#units[unit]!;
+  #import(unit: number, symbol: ElfSymbol, delta: number, weak: boolean): Resolved {
+    const { home, unit: patch } = this.units[unit]!;
     const name = symbol.bind === 'local' ? `${fileOf(patch.pair.base.elf)}#${symbol.name}` : symbol.name;
     const key = symbol.bind === 'local' ? `${unit}:${name}` : name;
     if (!this.#imports.has(key)) {
@@ -402,4 +217,20 @@ class Planner implements Plan {
   }
 }
 
-const isFlow = (kind: number): boolean => kind === KIND.call || kind === KIND.jump || kind === KIND.branch;
+/** A section for a common symbol (gABI, SHN_COMMON: its value is its alignment), which has none of its own. */
+function commonSection(symbol: ElfSymbol): Section {
+  return {
+    index: -1 - symbol.index,
+    name: `.bss.${symbol.name}`,
+    type: 8,
+    flags: 3,
+    address: 0n,
+    offset: 0,
+    size: symbol.size,
+    link: 0,
+    info: 0,
+    align: Number(symbol.value),
+    entrySize: 0,
+    data: new Uint8Array(0),
+  };
+}

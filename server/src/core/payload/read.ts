@@ -37,7 +37,10 @@ export function readPayload(bytes: Uint8Array): ProcessPayload | string {
   if (elf.kind !== 'rel' || elf.machine !== 62)
     return 'This is not a payload: it is not a relocatable ELF file for x86-64.';
   const manifestSection = elf.sections.find((section) => section.name === MANIFEST_SECTION);
-  if (!manifestSection) return `This is not a payload: it has no ${MANIFEST_SECTION} section.`;
+  if (!manifestSection)
+    return problems[0]
+      ? `This is not a payload: it is cut off or damaged (${problems[0].message.replace(/\.$/, '')}).`
+      : `This is not a payload: it has no ${MANIFEST_SECTION} section.`;
   const manifest = decodeManifest(manifestSection.data);
   if (typeof manifest === 'string') return manifest;
   const sections: PayloadSection[] = [];

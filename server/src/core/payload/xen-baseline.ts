@@ -22,7 +22,11 @@ export interface XenBaseline {
  * Compares each function of a base object with the hypervisor's, relocations by what they lead to. A base object that is not
  * what runs (another compiler, other options, other sources) would give a patch that was compared with the wrong code.
  */
-export function compareWithXen(base: ElfFile, { home, nameOf }: XenHome, hypervisor: Hypervisor): XenBaseline {
+export function compareWithXen(
+  base: ElfFile,
+  { home, linked: part, nameOf }: XenHome,
+  hypervisor: Hypervisor,
+): XenBaseline {
   const patchedNames = new Set(hypervisor.below.flatMap((payload) => replacedNames(payload.elf)));
   const below = new Set(
     hypervisor.below.flatMap((payload) =>
@@ -41,7 +45,7 @@ export function compareWithXen(base: ElfFile, { home, nameOf }: XenHome, hypervi
       patched.push(name);
       continue;
     }
-    const linked = linkedSymbol(home, symbol);
+    const linked = part ? linkedSymbol(home, symbol) : undefined;
     if (!linked) {
       absent.push(name);
       continue;

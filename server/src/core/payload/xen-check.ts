@@ -1,6 +1,8 @@
 import { relocationMeaning } from '../asm/relocation.ts';
+import { relocationsIn } from '../asm/targets.ts';
 import type { ElfFile, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
+import { specialTables } from '../special/index.ts';
 import { bytesAt } from './home.ts';
 import { refusal } from './refusal.ts';
 import { toHex } from './sha256.ts';
@@ -24,6 +26,9 @@ import {
 import { type FuncEntry, type Hypervisor, readFuncs, type XenSymbols, xenSymbols } from './xen-symbols.ts';
 
 const ALLOC = 2;
+/** Where `struct alt_instr` of Xen has the two lengths, one byte each (asm/alternative.h): the same in entries of 12 and 14 bytes. */
+const ORIGINAL_LENGTH = 10;
+const REPLACEMENT_LENGTH = 11;
 
 /**
  * Checks a finished payload against everything that the hypervisor checks while it loads one (common/livepatch.c,
@@ -242,8 +247,16 @@ class Check {
       );
       return;
     }
-    if (entry.oldSize === 0) this.#malformed(name, `The entry of ${name} has no old size.`);
+    if (entry.oldSize === 0) {
+      this.#malformed(name, `The entry of ${name} has no old size.`);
+      return;
+    }
     if (entry.oldAddress === 0n) this.#resolves(name);
+    else if (!this.#isCode(entry.oldAddress))
+      this.#malformed(
+        name,
+        `The entry of ${name} says that it is at 0x${entry.oldAddress.toString(16)}, which is outside of the hypervisor's code.`,
+      );
     const linked = this.#names.inXen(name)[0];
     const address = entry.oldAddress || linked?.address;
     const old = address === undefined ? undefined : bytesAt(this.#xen.elf, address, entry.oldSize);
@@ -276,6 +289,14 @@ class Check {
         );
     }
     this.#expectation(entry, old);
+  }
+
+  /** The jump has 32 bits: the payload lies in reach of the hypervisor's own code, and of nothing else. */
+  #isCode(address: bigint): boolean {
+    return this.#xen.elf.sections.some(
+      (section) =>
+        (section.flags & 6) === 6 && section.address <= address && address < section.address + BigInt(section.size),
+    );
   }
 
   #expectation(entry: FuncEntry, old: Uint8Array | undefined): void {
@@ -320,11 +341,43 @@ class Check {
       if (/^\.(bug_frames\.\d|ex_table)$/.test(section.name) && section.size % 8 !== 0)
         this.#malformed(section.name, `${section.name} has ${section.size} bytes, no multiple of 8.`);
     }
-    const alternatives = this.#elf.sectionsNamed('.altinstructions')[0];
-    if (!alternatives || alternatives.size === 0) return;
-    const text = this.#elf.sections.filter((section) => (section.flags & 6) === 6);
-    if (text.length === 0) this.#malformed('.altinstructions', 'There are alternatives and no code.');
+    this.#alternatives();
+    const info = this.#elf.sectionsNamed('.modinfo')[0];
+    if (info && info.size > 0 && info.data.at(-1) !== 0)
+      this.#malformed('.modinfo', '.modinfo does not end with a NUL: Xen reads strings there.');
+  }
+
+  /** Each alternative has to be about the payload's code, and to be replaced by something in `.altinstr_replacement`. */
+  #alternatives(): void {
+    const name = '.altinstructions';
+    const table = this.#elf.sectionsNamed(name)[0];
+    if (!table || table.size === 0) return;
+    const text = this.#elf.sections.filter((section) => (section.flags & 7) === 6);
+    if (text.length === 0) this.#malformed(name, 'There are alternatives and no code.');
     const replacement = this.#elf.sectionsNamed('.altinstr_replacement')[0];
-    if (!replacement) this.#malformed('.altinstructions', 'There are alternatives and no .altinstr_replacement.');
+    if (!replacement) {
+      this.#malformed(name, 'There are alternatives and no .altinstr_replacement.');
+      return;
+    }
+    const size = specialTables(this.#elf).tables.find(({ section }) => section === table)?.entrySize;
+    if (size !== 14 && size !== 12) {
+      this.#malformed(name, `${name} has ${table.size} bytes, no multiple of 14: its entries cannot be told apart.`);
+      return;
+    }
+    const relocations = this.#elf.relocationsOf(table.index);
+    for (let at = 0; at < table.size; at += size) {
+      const say = (what: string, where: string): void =>
+        this.#malformed(name, `The ${what} of the alternative at byte ${at} is missing or lies outside of ${where}.`);
+      const inside = (field: number, length: number, sections: readonly Section[]): boolean => {
+        const relocation = relocationsIn(relocations, at + field, at + field + 1)[0];
+        const symbol = relocation && this.#elf.symbols[relocation.symbol];
+        const section = sections.find((one) => one.index === symbol?.place);
+        const start = (symbol?.offset ?? 0) + (relocation?.addend ?? 0);
+        return section !== undefined && start >= 0 && start + length <= section.size;
+      };
+      if (!inside(0, table.data[at + ORIGINAL_LENGTH] ?? 0, text)) say('code', "the payload's code");
+      if (!inside(4, table.data[at + REPLACEMENT_LENGTH] ?? 0, [replacement]))
+        say('replacement', '.altinstr_replacement');
+    }
   }
 }

@@ -8,6 +8,8 @@ import type { Hypervisor } from './xen-symbols.ts';
 /** Where a unit is in the hypervisor, and how its names are spelled there. */
 export interface XenHome {
   readonly home: Home;
+  /** False where the hypervisor names its files and this one is not among them: it is not linked in, or another one took its place. */
+  readonly linked: boolean;
   /** The name under which Xen knows a symbol of the unit's objects (tools/symbols.c): `file#name` for local ones, else the name. */
   nameOf(symbol: ElfSymbol): string;
 }
@@ -68,6 +70,7 @@ export function xenHome(base: ElfFile, unit: string, hypervisor: Hypervisor): Xe
   ).length;
   return {
     home: { module, group, found },
+    linked: group !== undefined || own === '' || symbols.groups.length === 0,
     nameOf: (symbol) => (symbol.bind === 'local' && file !== '' ? `${file}#${symbol.name}` : symbol.name),
   };
 }

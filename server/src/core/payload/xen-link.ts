@@ -1,6 +1,7 @@
 import { isNobits } from '../asm/places.ts';
 import { type NewRelocation, type NewSection, type NewSymbol, writeElf } from '../elf/write.ts';
 import { sha256 } from './sha256.ts';
+import { addDebug } from './xen-debug.ts';
 import {
   BUILD_ID,
   buildIdNote,
@@ -12,7 +13,7 @@ import {
   XEN_DEPENDS,
   type XenVersion,
 } from './xen-format.ts';
-import type { XenPlan } from './xen-plan.ts';
+import type { XenPlan, XenUnit } from './xen-pieces.ts';
 
 /** An entry of the function table, before it is laid out. */
 export interface FunctionEntry {
@@ -37,6 +38,8 @@ export interface XenEnvelope {
   readonly modinfo: readonly string[];
   /** Not loaded. */
   readonly manifest: Uint8Array;
+  /** Units whose debug information goes along, not loaded; absent: none does. */
+  readonly debug?: readonly XenUnit[];
 }
 
 const SHT = { progbits: 1, note: 7, nobits: 8 } as const;
@@ -192,6 +195,7 @@ function write(plan: XenPlan, envelope: XenEnvelope, buildId: Uint8Array): Uint8
   if (envelope.modinfo.length > 0)
     add('.modinfo', SHT.progbits, A, 1, new TextEncoder().encode(envelope.modinfo.map((line) => `${line}\0`).join('')));
   add('.livepatch.manifest', SHT.progbits, 0, 1, envelope.manifest);
+  if (envelope.debug) addDebug(envelope.debug, plan, { sections, relocations, indexOf, offsets, toSection });
   return writeElf({ machine: 62, sections, symbols, relocations });
 }
 

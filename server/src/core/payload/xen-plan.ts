@@ -1,56 +1,18 @@
 import { isCode, isNamelessConstant, isNobits, isStrings, placesOf, SHF } from '../asm/places.ts';
-import { relocationMeaning } from '../asm/relocation.ts';
-import { instructionAt, KIND, type Scan } from '../asm/scan.ts';
-import { codeBias, relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
+import type { Target } from '../asm/targets.ts';
 import { x86Scanner } from '../asm/x86.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
-import type { PieceRelocation, Reference } from './plan.ts';
+import { distanceIn, type SpecialEntry, type SpecialTables, specialTablesOf } from '../special/index.ts';
+import { mergeableAt } from './mergeable.ts';
+import { alignmentAt, type CodeTarget, Planner, placeKey, type Resolved } from './planner.ts';
 import { refusal } from './refusal.ts';
-import { isColdPartOf, type Replacement } from './select.ts';
+import type { Replacement } from './select.ts';
 import type { PatchUnit } from './types.ts';
+import { isGot } from './x86.ts';
 import { HOOKS, RELOCATION, startsWithEndbr, WIDTH } from './xen-format.ts';
-import type { XenHome } from './xen-home.ts';
-import { distanceIn, fixupEnds, type Table, tablesOf } from './xen-special.ts';
+import { entryPiece, partOf, slotSection, type XenPiece, type XenPlan, type XenUnit } from './xen-pieces.ts';
 import type { XenSymbols } from './xen-symbols.ts';
-
-/** A unit with the functions that were chosen in it. */
-export interface XenUnit {
-  readonly unit: PatchUnit;
-  readonly replaced: readonly Replacement[];
-  readonly home: XenHome;
-}
-
-/** A part of a section of a next object that goes into the payload. */
-export interface XenPiece {
-  readonly unit: number;
-  readonly section: Section;
-  /** Byte range in the section. */
-  readonly start: number;
-  readonly end: number;
-  readonly kind: 'function' | 'data' | 'constant' | 'string' | 'table' | 'fixup' | 'replacement' | 'hook';
-  /** For messages. */
-  readonly name: string;
-  /** The symbol that stands for it in the payload; undefined for nameless parts. */
-  readonly symbol?: { readonly name: string; readonly type: 'func' | 'object'; readonly size: number };
-  /** The hypervisor does not have it. */
-  readonly added: boolean;
-  /** Name of the section of the payload that it goes to. */
-  readonly out: string;
-  readonly align: number;
-  /** The table that the entry is from. */
-  readonly table?: Table;
-  readonly relocations: PieceRelocation[];
-}
-
-/** What goes into a payload. */
-export interface XenPlan {
-  readonly pieces: readonly XenPiece[];
-  readonly imports: ReadonlySet<string>;
-  readonly refusals: readonly Finding[];
-  /** Index of the piece that holds the new code of a replaced function. */
-  pieceOf(unit: number, replacement: Replacement): number;
-}
 
 /** Sections that only the build or the boot look at. */
 const dropped =
@@ -62,11 +24,10 @@ const isInit = (name: string): boolean => /^\.(init\.|initcall|init$|exit\.)/.te
 /**
  * Collects everything that the new code needs, as create-diff-object of Xen's livepatch-build-tools does: new functions and data,
  * strings and constants, and of the tables about code the entries of the carried functions. What the hypervisor has
- * already is referred to by name. References to a function that is replaced mean its entry in the hypervisor, where the
- * jump to the newest version is: pointers stay equal to those that it holds, and none is left dangling after a revert.
+ * already is referred to by name.
  */
 export function planXen(units: readonly XenUnit[], symbols: XenSymbols): XenPlan {
-  const planner = new Planner(units, symbols);
+  const planner = new XenPlanner(units, symbols);
   units.forEach((unit, index) => {
     for (const one of unit.replaced) planner.pieceOf(index, one);
     planner.hooks(index);
@@ -75,40 +36,26 @@ export function planXen(units: readonly XenUnit[], symbols: XenSymbols): XenPlan
   return planner;
 }
 
-class Planner implements XenPlan {
-  readonly pieces: XenPiece[] = [];
+/** Names as Xen's symbol table spells them, sections as Xen's loader wants them. */
+class XenPlanner extends Planner<XenUnit, XenPiece> implements XenPlan {
   readonly imports = new Set<string>();
-  readonly refusals: Finding[] = [];
-  readonly #units: readonly XenUnit[];
   readonly #symbols: XenSymbols;
-  readonly #byPlace = new Map<string, number>();
-  /** next symbol index → base symbol index, for each unit. */
-  readonly #baseOf: readonly ReadonlyMap<number, number>[];
-  /** New definitions that all units of the patch can use, by name. */
-  readonly #added = new Map<string, { unit: number; symbol: ElfSymbol }>();
-  readonly #tables: readonly (readonly Table[])[];
+  readonly #tables: readonly SpecialTables[];
   readonly #names = new Set<string>();
-  #done = 0;
+  /** Pieces with code that were taken up to the last look at the tables. */
+  #seen = 0;
 
   constructor(units: readonly XenUnit[], symbols: XenSymbols) {
-    this.#units = units;
+    super(units);
     this.#symbols = symbols;
-    this.#baseOf = units.map(({ unit }) => new Map([...unit.diff.pairing].map(([base, next]) => [next, base])));
-    units.forEach(({ unit }, index) => {
-      for (const symbol of unit.pair.next.elf.symbols) {
-        if (symbol.bind === 'local' || typeof symbol.place !== 'number') continue;
-        if (!this.#baseSymbol(index, symbol) && !this.#added.has(symbol.name))
-          this.#added.set(symbol.name, { unit: index, symbol });
-      }
-    });
     this.#tables = units.map(({ unit }) => {
-      const { tables, problems } = tablesOf(unit.pair.next.elf);
-      for (const { section, why } of problems) {
+      const tables = specialTablesOf(unit.pair.next);
+      for (const { section, why } of tables.problems) {
         this.refusals.push(
           refusal(
             'special-section',
-            section,
-            `${unit.pair.provenance.unit}: ${section} cannot be split into the entries of single functions: ${why}.`,
+            section.name,
+            `${unit.pair.provenance.unit}: ${section.name} cannot be split into the entries of single functions: ${why}.`,
           ),
         );
       }
@@ -122,60 +69,39 @@ class Planner implements XenPlan {
 
   /** Takes the hooks that the edit brought. */
   hooks(unit: number): void {
-    const { base, next } = this.#units[unit]!.unit.pair;
+    const { base, next } = this.units[unit]!.unit.pair;
     for (const { section: name } of HOOKS) {
       for (const section of next.elf.sectionsNamed(name)) {
         for (const symbol of next.elf.symbols) {
           if (symbol.place !== section.index || symbol.type !== 'object') continue;
           if (base.elf.symbols.some((old) => old.name === symbol.name && typeof old.place === 'number')) continue;
-          this.#piece({
-            unit,
-            section,
-            start: symbol.offset,
-            end: symbol.offset + 8,
-            kind: 'hook',
-            name: symbol.name,
-            added: true,
-            out: name,
-            align: 8,
-          });
+          const start = symbol.offset;
+          const more = { kind: 'hook' as const, name: symbol.name, added: true, out: name, align: 8 };
+          this.take({ unit, section, start, end: start + 8, ...more });
         }
       }
     }
   }
 
-  run(): void {
-    do {
-      while (this.#done < this.pieces.length) this.#relocate(this.pieces[this.#done++]!);
-      this.#carryEntries();
-    } while (this.#done < this.pieces.length);
-  }
-
-  /** Adds the table entries that speak of code that is carried, where they are not there yet. */
-  #carryEntries(): void {
-    this.#tables.forEach((tables, unit) => {
-      for (const table of tables) {
-        for (const entry of table.entries) {
-          if (this.#carrying(unit, entry.about.section, entry.about.offset) === undefined) continue;
-          this.#piece({
-            unit,
-            section: table.section,
-            start: entry.start,
-            end: entry.start + entry.size,
-            kind: 'table',
-            name: `${table.section.name}[${entry.start / entry.size}]`,
-            added: false,
-            out: table.section.name,
-            align: table.kind === 'alternative' ? 1 : 4,
-            table,
-          });
-        }
+  /** Adds the table entries that speak of code that is carried. */
+  protected override carryAlong(): void {
+    const fresh = this.pieces.slice(this.#seen);
+    this.#seen = this.pieces.length;
+    for (const piece of fresh) {
+      if (!isCode(piece.section)) continue;
+      const about = ({ about: { section, offset } }: SpecialEntry): boolean =>
+        section === piece.section.index && piece.start <= offset && offset < piece.end;
+      for (const table of this.#tables[piece.unit]!.tables) {
+        if (!table.kind.loadedBy.includes('xen')) continue;
+        for (const entry of table.entries) if (about(entry)) this.take(entryPiece(piece.unit, entry));
       }
-    });
+    }
   }
 
   /** Piece of code that covers a place of the next object. */
   #carrying(unit: number, section: number, offset: number): number | undefined {
+    const exact = this.byPlace.get(placeKey(unit, section, offset));
+    if (exact !== undefined && this.pieces[exact]!.end > offset) return exact;
     const at = this.pieces.findIndex(
       (piece) =>
         piece.unit === unit &&
@@ -187,26 +113,8 @@ class Planner implements XenPlan {
     return at < 0 ? undefined : at;
   }
 
-  #baseSymbol(unit: number, next: ElfSymbol): ElfSymbol | undefined {
-    const index = this.#baseOf[unit]!.get(next.index);
-    const { base } = this.#units[unit]!.unit.pair;
-    if (index !== undefined) return base.elf.symbols[index];
-    if (next.bind === 'local') return undefined;
-    return base.elf.symbols.find((one) => one.bind !== 'local' && one.name === next.name && one.place !== 'undef');
-  }
-
-  #piece(made: Omit<XenPiece, 'relocations'>): number {
-    // Replacements may be empty: then another one begins at the same place.
-    const key = `${made.unit}:${made.section.index}:${made.start}${made.kind === 'replacement' ? `-${made.end}` : ''}`;
-    const known = this.#byPlace.get(key);
-    if (known !== undefined) return known;
-    this.pieces.push({ ...made, relocations: [] });
-    this.#byPlace.set(key, this.pieces.length - 1);
-    return this.pieces.length - 1;
-  }
-
   #nameOf(unit: number, symbol: ElfSymbol): string {
-    return this.#units[unit]!.home.nameOf(symbol);
+    return this.units[unit]!.home.nameOf(symbol);
   }
 
   /** A name for the payload's symbol table that nothing else has: Xen refuses new names that it knows. */
@@ -231,27 +139,24 @@ class Planner implements XenPlan {
 
   /** The code of a function. `base`: it replaces this one; absent: it is new, or (not `added`) goes along with its parent. */
   #function(unit: number, symbol: ElfSymbol, base: ElfSymbol | undefined, added = base === undefined): number {
-    const { elf } = this.#units[unit]!.unit.pair.next;
+    const elf = this.next(unit);
     const section = elf.sections[symbol.place as number]!;
     const bodies = placesOf(elf).bodiesIn(section.index);
     const body = placesOf(elf).bodyOf(symbol);
     const start = body?.start ?? symbol.offset;
+    const known = this.byPlace.get(placeKey(unit, section.index, start));
+    if (known !== undefined) return known;
     // A section of its own goes along whole: what inline assembly put behind the function belongs to it.
     const alone = bodies.length === 1 && start === 0;
     const end = alone ? section.size : start + (body?.size ?? symbol.size);
-    const known = this.#byPlace.get(`${unit}:${section.index}:${start}`);
-    if (known !== undefined) return known;
     if (isInit(section.name)) {
-      this.refusals.push(
-        refusal(
-          'init-code-changed',
-          symbol.name,
-          `${symbol.name} is in ${section.name}: it ran while the hypervisor booted and is freed. What it did has to be done by a hook, or by a restart.`,
-          { section: section.name },
-        ),
+      this.#init(
+        symbol.name,
+        section,
+        `${symbol.name} is in ${section.name}: it ran while the hypervisor booted and is freed. What it did has to be done by a hook, or by a restart.`,
       );
     }
-    const made = this.#piece({
+    const made = this.take({
       unit,
       section,
       start,
@@ -265,21 +170,22 @@ class Planner implements XenPlan {
       },
       added,
       out: '.text',
-      align: alignment(section, start),
+      align: alignmentAt(section, start),
     });
     if (!alone) this.#checkJumps(this.pieces[made]!);
     return made;
   }
 
+  #init(symbol: string, section: Section, message: string): undefined {
+    this.refusals.push(refusal('init-code-changed', symbol, message, { section: section.name }));
+    return undefined;
+  }
+
   /** Jumps out of a function that shares its section have no relocation, and would lead nowhere in the payload. */
   #checkJumps(piece: XenPiece): void {
     const scan = x86Scanner.scan(piece.section.data.subarray(piece.start, piece.end));
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const relocated = new Set(
-      relocationsIn(elf.relocationsOf(piece.section.index), piece.start, piece.end).map(
-        (one) => one.offset - piece.start,
-      ),
-    );
+    const relocations = this.next(piece.unit).relocationsOf(piece.section.index);
+    const relocated = new Set(relocations.map((one) => one.offset - piece.start));
     for (let i = 0; i < scan.count; i++) {
       const field = scan.start[i]! + scan.relAt[i]!;
       const target = scan.target[i]!;
@@ -296,267 +202,124 @@ class Planner implements XenPlan {
     }
   }
 
-  #relocate(piece: XenPiece): void {
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const relocations = relocationsIn(elf.relocationsOf(piece.section.index), piece.start, piece.end);
-    if (relocations.length === 0) return;
-    const scan = isCode(piece.section)
-      ? x86Scanner.scan(piece.section.data.subarray(piece.start, piece.end))
-      : undefined;
-    for (const relocation of relocations) {
-      const made = this.#reference(piece, relocation, scan);
-      if (made) piece.relocations.push(made);
-    }
+  protected refusedType(type: number): string | undefined {
+    return WIDTH.has(type) || isGot(type) ? undefined : "Xen's loader knows R_X86_64_64, PC32 and PLT32 only";
   }
 
-  #forbidden(piece: XenPiece, relocation: Relocation, why: string): undefined {
-    const { name } = relocationMeaning(62, relocation.type);
-    const offset = relocation.offset - piece.start;
-    this.refusals.push(
-      refusal(
-        'forbidden-relocation',
-        piece.name,
-        `${piece.name} has a relocation ${name} at byte ${offset} that cannot go into a payload: ${why}.`,
-        { relocation: name, offset },
-      ),
-    );
-    return undefined;
+  protected override distanceOf(piece: XenPiece, { addend }: Relocation, at: number) {
+    if (!piece.table) return { distance: addend, rest: 0, bias: 0 };
+    const { distance, high } = distanceIn(piece.table.kind, addend);
+    // Distances of a bug frame count from the frame's start.
+    return { distance, rest: high, bias: piece.table.kind.kind === 'bug' ? -at : 0 };
   }
 
-  #reference(piece: XenPiece, relocation: Relocation, scan: Scan | undefined): PieceRelocation | undefined {
-    if (relocation.type === RELOCATION.none) return undefined;
-    if (!WIDTH.has(relocation.type))
-      return this.#forbidden(piece, relocation, "Xen's loader knows R_X86_64_64, PC32 and PLT32 only");
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const at = relocation.offset - piece.start;
-    const { distance, high } = distanceIn(piece.table?.kind ?? 'exception', relocation.addend);
-    // Distances of a bug frame count from the frame's start, code's from the end of the instruction.
-    const bias = scan ? codeBias(62, scan, at, relocation.type) : piece.table?.kind === 'bug' ? -at : 0;
-    const target = relocationTarget(placesOf(elf), { ...relocation, addend: distance }, bias);
-    const instruction = scan ? instructionAt(scan, at) : -1;
-    const kind = instruction >= 0 ? scan!.kind[instruction] : undefined;
-    const call = kind === KIND.call || kind === KIND.jump || kind === KIND.branch;
-    const made = this.#resolve(piece, relocation, target, call);
-    return made && { offset: at, type: relocation.type, to: made.to, addend: made.delta - bias + high };
+  /** Through the global offset table, which payloads have not: a slot of the payload's own holds the address. */
+  protected override through(piece: XenPiece, relocation: Relocation, at: number, { to }: NonNullable<Resolved>) {
+    if (!isGot(relocation.type)) return undefined;
+    const key = to.kind === 'piece' ? `piece ${to.piece}` : to.name;
+    const made = { kind: 'constant' as const, name: `address of ${key}`, added: false, out: '.rodata', align: 8 };
+    const slot = this.take({ unit: piece.unit, section: slotSection, start: 0, end: 8, ...made }, key);
+    const { relocations } = this.pieces[slot]!;
+    if (relocations.length === 0) relocations.push({ offset: 0, type: RELOCATION.abs64, to, addend: 0 });
+    const reference = { kind: 'piece' as const, piece: slot };
+    return { offset: at, type: RELOCATION.pc32, to: reference, addend: relocation.addend };
   }
 
-  #resolve(
-    piece: XenPiece,
-    relocation: Relocation,
-    target: Target,
-    call: boolean,
-  ): { to: Reference; delta: number } | undefined {
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const named = elf.symbols[relocation.symbol];
-    if (target.section < 0) {
-      if (named?.place !== 'undef')
-        return this.#forbidden(
-          piece,
-          relocation,
-          named?.place === 'common'
-            ? `${named.name} is a common symbol; build with -fno-common`
-            : 'it refers to an absolute address',
-        );
-      const added = this.#added.get(named.name);
-      if (added && this.#symbols.inXen(named.name).length === 0)
-        return { to: this.#definition(added.unit, added.symbol), delta: target.delta };
-      return this.#import(piece, named.name, target.delta);
-    }
-    const section = elf.sections[target.section];
-    if (!section || (section.flags & SHF.alloc) === 0)
-      return this.#forbidden(piece, relocation, 'it refers to a section that is not loaded');
-    if (section.name === '.fixup') return this.#fixup(piece, section, target.offset);
-    if (section.name === '.altinstr_replacement') return this.#replacement(piece, section, target.offset);
-    if (isCode(section)) return this.#code(piece, relocation, target, section, call);
-    return this.#data(piece, relocation, target, section);
+  protected outside(piece: XenPiece, relocation: Relocation, symbol: ElfSymbol | undefined, delta: number): Resolved {
+    if (symbol?.place === 'common')
+      return this.forbidden(piece, relocation, `${symbol.name} is a common symbol; build with -fno-common`);
+    if (symbol?.place !== 'undef') return this.forbidden(piece, relocation, 'it refers to an absolute address');
+    const added = this.added.get(symbol.name);
+    if (!added || typeof added.symbol.place !== 'number' || this.#symbols.inXen(symbol.name).length > 0)
+      return this.#import(piece, relocation, symbol.name, delta);
+    const section = this.next(added.unit).sections[added.symbol.place]!;
+    const made = isCode(section)
+      ? this.#function(added.unit, added.symbol, undefined)
+      : this.#newData(added.unit, section, added.symbol);
+    return { to: { kind: 'piece', piece: made }, delta };
   }
 
-  #definition(unit: number, symbol: ElfSymbol): Reference {
-    const { elf } = this.#units[unit]!.unit.pair.next;
-    const section = elf.sections[symbol.place as number]!;
-    const piece = isCode(section) ? this.#function(unit, symbol, undefined) : this.#newData(unit, section, symbol);
-    return { kind: 'piece', piece };
+  protected override part(piece: XenPiece, section: Section, offset: number): Resolved | 'none' {
+    const made = partOf(this.next(piece.unit), piece, section, offset);
+    if (!made) return 'none';
+    // Replacements may be empty: then another one begins at the same place.
+    const taken = this.take(made, made.kind === 'replacement' ? `-${made.end}` : '');
+    return { to: { kind: 'piece', piece: taken }, delta: 0 };
   }
 
-  #fixup(piece: XenPiece, section: Section, offset: number): { to: Reference; delta: number } {
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const end = fixupEnds(elf, section).find((place) => place > offset) ?? section.size;
-    const made = this.#piece({
-      unit: piece.unit,
-      section,
-      start: offset,
-      end,
-      kind: 'fixup',
-      name: `.fixup+${offset}`,
-      added: false,
-      out: '.fixup',
-      align: 1,
-    });
-    return { to: { kind: 'piece', piece: made }, delta: 0 };
-  }
-
-  /** The replacement of an alternative; its length is in the entry, behind the two distances and the feature number. */
-  #replacement(piece: XenPiece, section: Section, offset: number): { to: Reference; delta: number } {
-    const length = piece.table?.kind === 'alternative' ? (piece.section.data[piece.start + 11] ?? 0) : 0;
-    const end = Math.min(section.size, offset + length);
-    const made = this.#piece({
-      unit: piece.unit,
-      section,
-      start: offset,
-      end,
-      kind: 'replacement',
-      name: `.altinstr_replacement+${offset}`,
-      added: false,
-      out: '.altinstr_replacement',
-      align: 1,
-    });
-    return { to: { kind: 'piece', piece: made }, delta: 0 };
-  }
-
-  #code(
-    piece: XenPiece,
-    relocation: Relocation,
-    target: Target,
-    section: Section,
-    call: boolean,
-  ): { to: Reference; delta: number } | undefined {
-    const { unit, replaced } = this.#units[piece.unit]!;
-    const bodies = placesOf(unit.pair.next.elf).bodiesIn(section.index);
-    const body =
-      bodies.length === 1
-        ? bodies[0]
-        : bodies.find((one) => one.start <= target.offset && target.offset < one.start + one.size);
-    if (!body)
-      return this.#forbidden(piece, relocation, `it refers to code in ${section.name} that has no function symbol`);
-    const delta = target.offset - body.start;
-    const symbol = body.symbols.find((one) => one.name === target.symbol?.name) ?? body.symbols[0]!;
-    const base = body.symbols.map((one) => this.#baseSymbol(piece.unit, one)).find((one) => one !== undefined);
-    const replacement = replaced.find((one) => one.body === body);
-    const carried = this.#carrying(piece.unit, section.index, body.start);
+  protected code(piece: XenPiece, relocation: Relocation, _target: Target, found: CodeTarget, call: boolean): Resolved {
+    const { body, symbol, delta, base, replacement, family } = found;
+    const { unit } = this.units[piece.unit]!;
+    const carried = this.#carrying(piece.unit, body.section, body.start);
     // Tables, fixups and replacements speak of the carried copy.
     const about = piece.kind === 'table' || piece.kind === 'fixup' || piece.kind === 'replacement';
     if (about && carried !== undefined && (delta !== 0 || !call))
       return { to: { kind: 'piece', piece: carried }, delta };
-    const family =
-      (piece.section === section && piece.start === body.start) ||
-      isColdPartOf(piece.name, symbol.name) ||
-      isColdPartOf(symbol.name, piece.name);
     if (!base || (family && (call || delta !== 0 || !replacement))) {
       const made = replacement
-        ? this.#function(piece.unit, replacement.next, replacement.base)
+        ? this.pieceOf(piece.unit, replacement)
         : this.#function(piece.unit, symbol, undefined, !family);
       return { to: { kind: 'piece', piece: made }, delta };
     }
     if (delta !== 0) {
       if (carried !== undefined) return { to: { kind: 'piece', piece: carried }, delta };
-      return this.#forbidden(
+      return this.forbidden(
         piece,
         relocation,
         `it refers into the middle of ${symbol.name}, which is not in the patch`,
       );
     }
-    if (replacement && !call && this.#gainsEndbr(unit, replacement))
-      return { to: { kind: 'piece', piece: this.#function(piece.unit, replacement.next, replacement.base) }, delta };
-    return this.#import(piece, this.#nameOf(piece.unit, base), 0);
+    if (replacement && !call && gainsEndbr(unit, replacement))
+      return { to: { kind: 'piece', piece: this.pieceOf(piece.unit, replacement) }, delta };
+    return this.#import(piece, relocation, this.#nameOf(piece.unit, base), 0);
   }
 
-  /** The new code may be reached indirectly and the old entry may not: its address is the new one then. */
-  #gainsEndbr(unit: PatchUnit, { base, next }: Replacement): boolean {
-    const code = (symbol: ElfSymbol, side: 'base' | 'next'): Uint8Array =>
-      unit.pair[side].elf.sections[symbol.place as number]!.data.subarray(symbol.offset);
-    return startsWithEndbr(code(next, 'next')) && !startsWithEndbr(code(base, 'base'));
-  }
-
-  #data(
-    piece: XenPiece,
-    relocation: Relocation,
-    target: Target,
-    section: Section,
-  ): { to: Reference; delta: number } | undefined {
-    const { elf } = this.#units[piece.unit]!.unit.pair.next;
-    const { symbol } = target;
-    const place = (
-      start: number,
-      end: number,
-      kind: 'constant' | 'string',
-      out: string,
-      align: number,
-    ): { to: Reference; delta: number } => ({
+  protected data(piece: XenPiece, relocation: Relocation, target: Target, section: Section): Resolved {
+    const elf = this.next(piece.unit);
+    const { symbol, offset } = target;
+    const constant = (start: number, end: number, string = false): Resolved => ({
       to: {
         kind: 'piece',
-        piece: this.#piece({
+        piece: this.take({
           unit: piece.unit,
           section,
           start,
           end,
-          kind,
+          kind: string ? 'string' : 'constant',
           name: `${section.name}+${start}`,
           added: false,
-          out,
-          align,
+          out: string ? '.rodata.str' : '.rodata',
+          align: string ? 1 : alignmentAt(section, start),
         }),
       },
-      delta: target.offset - start,
+      delta: offset - start,
     });
-    if (isInit(section.name)) {
-      this.refusals.push(
-        refusal(
-          'init-code-changed',
-          symbol?.name ?? section.name,
-          `${piece.name} refers to ${symbol?.name ?? 'data'} in ${section.name}, which is freed after the hypervisor booted.`,
-          { section: section.name },
-        ),
+    if (isInit(section.name))
+      return this.#init(
+        symbol?.name ?? section.name,
+        section,
+        `${piece.name} refers to ${symbol?.name ?? 'data'} in ${section.name}, which is freed after the hypervisor booted.`,
       );
-      return undefined;
-    }
-    if (isStrings(section) && section.entrySize <= 1) {
-      let start = target.offset;
-      while (start > 0 && section.data[start - 1] !== 0) start--;
-      const zero = section.data.indexOf(0, target.offset);
-      return place(start, zero < 0 ? section.size : zero + 1, 'string', '.rodata.str', 1);
-    }
-    if (section.flags & SHF.merge) {
-      const size = Math.max(1, section.entrySize);
-      const start = isStrings(section) ? 0 : target.offset - (target.offset % size);
-      return place(
-        start,
-        isStrings(section) ? section.size : start + size,
-        'constant',
-        '.rodata',
-        Math.max(1, section.align),
-      );
-    }
-    if (symbol && isNamelessConstant(elf, symbol))
-      return place(
-        symbol.offset,
-        symbol.offset + symbol.size,
-        'constant',
-        '.rodata',
-        alignment(section, symbol.offset),
-      );
+    if (section.flags & SHF.merge)
+      return constant(...mergeableAt(section, offset), isStrings(section) && section.entrySize <= 1);
+    if (symbol && isNamelessConstant(elf, symbol)) return constant(symbol.offset, symbol.offset + symbol.size);
     if (!symbol) {
       if (section.flags & SHF.write)
-        return this.#forbidden(piece, relocation, `it refers to nameless data in ${section.name}`);
-      return place(
-        target.offset,
-        placesOf(elf).extent(section.index, target.offset),
-        'constant',
-        '.rodata',
-        alignment(section, target.offset),
-      );
+        return this.forbidden(piece, relocation, `it refers to nameless data in ${section.name}`);
+      return constant(offset, placesOf(elf).extent(section.index, offset));
     }
-    const base = this.#baseSymbol(piece.unit, symbol);
-    if (base) return this.#import(piece, this.#nameOf(piece.unit, base), target.offset - symbol.offset);
-    return {
-      to: { kind: 'piece', piece: this.#newData(piece.unit, section, symbol) },
-      delta: target.offset - symbol.offset,
-    };
+    const base = this.baseSymbol(piece.unit, symbol);
+    const delta = offset - symbol.offset;
+    // An edited constant whose users are all in the patch: its new contents come along, under no name of their own.
+    const edited = this.units[piece.unit]!.unit.diff.data.find((one) => one.next?.index === symbol.index);
+    if (base && edited?.use?.keeps.length === 0) return constant(symbol.offset, symbol.offset + symbol.size);
+    if (base) return this.#import(piece, relocation, this.#nameOf(piece.unit, base), delta);
+    return { to: { kind: 'piece', piece: this.#newData(piece.unit, section, symbol) }, delta };
   }
 
   /** Data that the hypervisor has not: it lives in the payload. */
   #newData(unit: number, section: Section, symbol: ElfSymbol): number {
-    const { elf } = this.#units[unit]!.unit.pair.next;
-    const known = this.#byPlace.get(`${unit}:${section.index}:${symbol.offset}`);
+    const known = this.byPlace.get(placeKey(unit, section.index, symbol.offset));
     if (known !== undefined) return known;
     if (/\.percpu(\.|$)/.test(section.name)) {
       this.refusals.push(
@@ -568,18 +331,15 @@ class Planner implements XenPlan {
         ),
       );
     } else if (dropped.test(section.name)) {
-      this.refusals.push(
-        refusal(
-          'init-code-changed',
-          symbol.name,
-          `${symbol.name} is new in ${section.name}, which only counts while the hypervisor boots.`,
-          { section: section.name },
-        ),
+      this.#init(
+        symbol.name,
+        section,
+        `${symbol.name} is new in ${section.name}, which only counts while the hypervisor boots.`,
       );
     }
-    const size = symbol.size > 0 ? symbol.size : placesOf(elf).extent(section.index, symbol.offset) - symbol.offset;
-    const out = isNobits(section) ? '.bss' : section.flags & SHF.write ? '.data' : '.rodata';
-    return this.#piece({
+    const extent = placesOf(this.next(unit)).extent(section.index, symbol.offset);
+    const size = symbol.size > 0 ? symbol.size : extent - symbol.offset;
+    return this.take({
       unit,
       section,
       start: symbol.offset,
@@ -588,50 +348,39 @@ class Planner implements XenPlan {
       name: symbol.name,
       symbol: { name: this.#newName(unit, symbol), type: 'object', size },
       added: true,
-      out,
-      align: alignment(section, symbol.offset),
+      out: isNobits(section) ? '.bss' : section.flags & SHF.write ? '.data' : '.rodata',
+      align: alignmentAt(section, symbol.offset),
     });
   }
 
   /** A reference to what the hypervisor, or a payload below, has: exactly once. */
-  #import(piece: XenPiece, name: string, delta: number): { to: Reference; delta: number } | undefined {
+  #import(piece: XenPiece, relocation: Relocation, name: string, delta: number): Resolved {
     const found = this.#symbols.inXen(name);
-    const below = this.#symbols.inBelow(name);
-    if (found.length > 1) {
-      this.refusals.push(
-        refusal(
-          'symbol-ambiguous',
-          name,
-          `${piece.name} uses ${name}, which the hypervisor has ${found.length} times: Xen would take any of them. Build the hypervisor with CONFIG_ENFORCE_UNIQUE_SYMBOLS, or avoid the name.`,
-          { addresses: found.map((one) => `0x${one.address.toString(16)}`) },
-        ),
-      );
+    const refuse = (code: string, message: string, evidence: Finding['evidence'] = {}): undefined => {
+      this.refusals.push(refusal(code, name, message, evidence, this.lineOf(piece, relocation)));
       return undefined;
-    }
-    if (found.length === 0 && below === undefined) {
-      this.refusals.push(
-        refusal(
-          'symbol-unresolved',
-          name,
-          `${piece.name} uses ${name}, which neither the hypervisor nor the patch has. Is the file that defines it part of the patch?`,
-        ),
+    };
+    if (found.length > 1)
+      return refuse(
+        'symbol-ambiguous',
+        `${piece.name} uses ${name}, which the hypervisor has ${found.length} times: Xen would take any of them. Build the hypervisor with CONFIG_ENFORCE_UNIQUE_SYMBOLS, or avoid the name.`,
+        { addresses: found.map((one) => `0x${one.address.toString(16)}`) },
       );
-      return undefined;
-    }
-    if (found[0]?.init) {
-      this.refusals.push(
-        refusal('init-code-changed', name, `${piece.name} uses ${name}, which is freed after the hypervisor booted.`),
+    if (found.length === 0 && this.#symbols.inBelow(name) === undefined)
+      return refuse(
+        'symbol-unresolved',
+        `${piece.name} uses ${name}, which neither the hypervisor nor the patch has. Is the file that defines it part of the patch? A new source has to be known to git (git add), or named, and built once.`,
       );
-      return undefined;
-    }
+    if (found[0]?.init)
+      return refuse('init-code-changed', `${piece.name} uses ${name}, which is freed after the hypervisor booted.`);
     this.imports.add(name);
     return { to: { kind: 'import', name }, delta };
   }
 }
 
-/** Alignment that a part of a section keeps. */
-function alignment(section: Section, start: number): number {
-  let align = Math.max(1, section.align);
-  while (align > 1 && start % align !== 0) align /= 2;
-  return align;
+/** The new code may be reached indirectly and the old entry may not: its address is the new one then. */
+function gainsEndbr(unit: PatchUnit, { base, next }: Replacement): boolean {
+  const code = (symbol: ElfSymbol, side: 'base' | 'next'): Uint8Array =>
+    unit.pair[side].elf.sections[symbol.place as number]!.data.subarray(symbol.offset);
+  return startsWithEndbr(code(next, 'next')) && !startsWithEndbr(code(base, 'base'));
 }

@@ -25,6 +25,10 @@ export interface Hypervisor {
   readonly elf: ElfFile;
   /** Applied patches, the oldest first. */
   readonly below: readonly XenBelow[];
+  /** Build id, hexadecimal, that the hypervisor tells of itself, where it was asked and told. */
+  readonly running?: string;
+  /** Why it was not asked what is applied to it, as a sentence; absent where it was. */
+  readonly unasked?: string;
 }
 
 /** Names that Xen can resolve. */

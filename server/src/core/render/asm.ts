@@ -135,8 +135,13 @@ function relabelled(row: AsmRow, names: ReadonlyMap<string, string>): AsmRow {
   const label = row.label === undefined ? undefined : names.get(row.label);
   const tables = row.references.some((reference) => reference.labels);
   if (operands === row.operands && label === row.label && !tables) return row;
+  const nameOf = (label: string): string => names.get(label) ?? label;
   const references = row.references.map((reference) =>
-    reference.labels ? { ...reference, labels: reference.labels.map((one) => names.get(one) ?? one) } : reference,
+    reference.labels
+      ? { ...reference, labels: reference.labels.map(nameOf) }
+      : reference.kind === 'label'
+        ? { ...reference, name: nameOf(reference.name) }
+        : reference,
   );
   return { ...row, operands, references, ...(label ? { label } : {}) };
 }

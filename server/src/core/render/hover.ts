@@ -25,6 +25,7 @@ const reasonWords: Readonly<Record<Reason['kind'], string>> = {
   string: 'a string in it changed',
   callee: 'it calls another function',
   data: 'it uses other data',
+  table: 'a constant that it uses has other contents',
   clone: 'the compiler cloned it otherwise',
   special: 'its code is the same, but what a table says about it changed',
   'line-only': 'only line numbers in it changed',
@@ -36,6 +37,15 @@ const reasonWords: Readonly<Record<Reason['kind'], string>> = {
 /** Why a function is in the patch, in words: `its own code was edited`, `an edited function is inlined into it: clamp`. */
 export const reasonText = ({ kind, detail }: Reason): string =>
   detail === '' ? reasonWords[kind] : `${reasonWords[kind]}: \`${detail.replace(/`/g, "'")}\``;
+
+/** The first instruction that differs, in words: `First difference, in line 12: \`mov eax, 1\` → \`mov eax, 2\``; undefined where there is none to tell. */
+export function firstText({ firstDifference, at }: FunctionChange): string | undefined {
+  if (!firstDifference) return undefined;
+  const { base, next, at: where } = firstDifference;
+  const code = (text: string): string => (text === '' ? 'nothing' : `\`${text.replace(/`/g, "'")}\``);
+  const place = where ? `, in ${where.file === at?.file ? '' : `${basename(where.file)} `}line ${where.line}` : '';
+  return `First difference${place}: ${code(base)} → ${code(next)}`;
+}
 
 /**
  * Markdown for a hover on a function that differs: sizes and instructions before and after, why it is in the patch, and the findings about
@@ -67,6 +77,8 @@ export function hoverFunction(change: FunctionChange, findings: readonly Finding
   if (reasons.length > 0 && !change.lineOnly) {
     lines.push('', 'In the patch because:', ...reasons.map((reason) => `- ${reasonText(reason)}`));
   }
+  const first = firstText(change);
+  if (first !== undefined) lines.push('', first);
   if (change.parent !== undefined) lines.push('', `The compiler split it off \`${plain(change.parent)}\`.`);
   const others = new Set(change.changedLines.filter(({ file }) => file !== change.at?.file).map(({ file }) => file));
   if (others.size > 0)

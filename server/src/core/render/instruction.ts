@@ -100,6 +100,8 @@ export interface InstructionContext {
   readonly statusOf?: (name: string) => 'changed' | 'new' | 'removed' | undefined;
   /** Text of the row's source line. */
   readonly sourceText?: string;
+  /** Where a branch leads, in words. */
+  readonly target?: string;
 }
 
 /** Text for between two backticks. */
@@ -114,7 +116,9 @@ function referenceText(reference: AsmReference, row: AsmRow, context: Instructio
       ? ', defined elsewhere'
       : '';
   const by = reference.relocation ? `\`${reference.relocation}\` → ` : '→ ';
-  const lines = [`${by}\`${code(reference.name)}${amount(reference.addend)}\`${where}`];
+  const raw = reference.rawAddend;
+  const addend = raw === undefined ? '' : `, addend ${raw < 0 ? '−' : ''}${Math.abs(raw)}`;
+  const lines = [`${by}\`${code(reference.name)}${amount(reference.addend)}\`${where}${addend}`];
   const isCall = /^(?:call|bl)$/.test(row.mnemonic) || (/^(?:jmp|b)$/.test(row.mnemonic) && reference.kind !== 'label');
   if ((reference.kind === 'function' || reference.kind === 'external') && isCall) {
     const status = context.statusOf?.(reference.name);
@@ -138,6 +142,7 @@ export function hoverInstruction(row: AsmRow, context: InstructionContext = {}):
   const words = instructionWords(row.mnemonic);
   const lines = [...(words ? [`**${code(row.mnemonic)}**: ${words}`] : [])];
   lines.push(`\`+0x${row.offset.toString(16)}\`  \`${bytes}\``);
+  if (context.target) lines.push(context.target);
   for (const reference of row.references)
     if (reference.kind !== 'label') lines.push(...referenceText(reference, row, context));
   if (row.inlinedFrom.length > 0) {

@@ -105,8 +105,10 @@ function split(
   entries: Draft[],
 ): string | undefined {
   const { section, entrySize: size } = table;
-  for (let start = 0; start < section.size; start += size) {
-    const end = Math.min(start + size, section.size);
+  // What is in the file, not what the header says: that may be any number.
+  const length = Math.min(section.size, section.data.length);
+  for (let start = 0; start < length; start += size) {
+    const end = Math.min(start + size, length);
     const own = relocationsIn(relocations, start, end);
     const first = own[0];
     // Padding at the end, and entries that a tool has taken out, name nothing.
@@ -194,12 +196,14 @@ export function pieceStarts(elf: ElfFile, section: Section): readonly number[] {
   }
   let list = bySection.get(section.index);
   if (!list) {
-    const found = new Set<number>([section.size]);
+    const end = Math.min(section.size, section.data.length);
+    const found = new Set<number>([end]);
     for (const from of elf.sections) {
       if (from.index === section.index || (from.flags & ALLOC) === 0) continue;
       for (const relocation of elf.relocationsOf(from.index)) {
         const symbol = elf.symbols[relocation.symbol];
-        if (symbol?.place === section.index) found.add(symbol.offset + relocation.addend);
+        const at = (symbol?.offset ?? 0) + relocation.addend;
+        if (symbol?.place === section.index && at >= 0 && at < end) found.add(at);
       }
     }
     list = [...found].sort((a, b) => a - b);
@@ -213,5 +217,5 @@ const starts = new WeakMap<ElfFile, Map<number, readonly number[]>>();
 /** End of the piece of code out of line that begins at `offset`. */
 export function pieceEnd(elf: ElfFile, section: Section, offset: number): number {
   const list = pieceStarts(elf, section);
-  return list[lastAtOrBefore(list, offset) + 1] ?? section.size;
+  return list[lastAtOrBefore(list, offset) + 1] ?? Math.min(section.size, section.data.length);
 }

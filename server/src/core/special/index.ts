@@ -8,8 +8,5 @@ export { type AlternativeLayout, alternativeLayout } from './sizes.ts';
 
 /** The special sections of an object, with its debug information to tell the size of entries. */
 export function specialTablesOf(object: ObjectModel): SpecialTables {
-  return specialTables(object.elf, (tag) => {
-    return object.dwarf.types.find(({ name, kind, size }) => name === tag && kind === 'struct' && size !== undefined)
-      ?.size;
-  });
+  return specialTables(object.elf, (tag) => object.dwarf.structSize(tag));
 }

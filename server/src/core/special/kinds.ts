@@ -260,10 +260,13 @@ export const specialKinds: readonly SpecialKind[] = [
   },
 ];
 
+/** Where each function and variable has a section of its own, nearly all names begin so. */
+const ordinary = /^\.(text|rodata|data|bss|rela|debug_)/;
 const known = new Map<string, SpecialKind | undefined>();
 
 /** The kind of a section, by its name; undefined for sections that are none of these. */
 export function specialKind(name: string): SpecialKind | undefined {
+  if (ordinary.test(name)) return undefined;
   if (known.has(name)) return known.get(name);
   const kind = specialKinds.find(({ names }) => names.test(name));
   // Names come from hostile files: what is kept stays small.

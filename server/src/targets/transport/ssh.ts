@@ -24,6 +24,16 @@ export function shellWord(word: string): string {
   return /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
+/** Why ssh itself failed (status 255), from what it printed, with what to do: a sentence. */
+export function whyUnreachable(destination: string, stderr: string): string {
+  const last = stderr.trim().split('\n').at(-1)?.trim() || 'ssh gave no reason';
+  if (/Permission denied|Too many authentication failures|no mutual signature/i.test(stderr))
+    return `${destination} does not let you in: ${last} It takes a key that works without a question: an agent, or IdentityFile in ssh's configuration. Try: ssh ${destination}`;
+  if (/Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No \S+ host key is known/.test(stderr))
+    return `${destination} is not trusted: ${last} Its host key is not known yet, or is another one than before. Log in once by hand, and look at the key: ssh ${destination}`;
+  return `${destination} does not answer: ${last}`;
+}
+
 /**
  * @throws Error where the destination would be read as an option or holds white space.
  */
