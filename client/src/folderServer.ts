@@ -1,6 +1,13 @@
 import type { FileSystemWatcher, LogOutputChannel, WorkspaceFolder } from 'vscode';
-import { l10n, RelativePattern, Uri, window, workspace } from 'vscode';
-import { CloseAction, ErrorAction, LanguageClient, State, TransportKind } from 'vscode-languageclient/node';
+import { CancellationTokenSource, l10n, RelativePattern, Uri, window, workspace } from 'vscode';
+import {
+  CloseAction,
+  CodeLensRequest,
+  ErrorAction,
+  LanguageClient,
+  State,
+  TransportKind,
+} from 'vscode-languageclient/node';
 import {
   type Choices,
   getState,
@@ -13,6 +20,7 @@ import {
 } from '../../server/src/protocol.ts';
 import { section, settings } from './names.ts';
 import type { CompileErrors } from './problems.ts';
+import { PromptLenses } from './promptLenses.ts';
 import { EMPTY } from './state.ts';
 
 /** What a folder's server is started with and tells to. */
@@ -188,6 +196,9 @@ export class FolderServer {
     });
     const others = (workspace.workspaceFolders?.length ?? 0) > 1;
     const inside = `${folder.uri.fsPath.replace(/[*?{}[\]]/g, '[$&]')}/**`;
+    const lenses = new PromptLenses((document) =>
+      client.getFeature(CodeLensRequest.method).getProvider(document)?.onDidChangeCodeLensEmitter.fire(),
+    );
     const client: LanguageClient = new LanguageClient(
       others ? `${section}.${folder.index}` : section,
       others ? `Live Patch (${folder.name})` : 'Live Patch',
@@ -209,7 +220,12 @@ export class FolderServer {
           fileEvents: [...this.#watchers],
         },
         markdown: { isTrusted: false, supportHtml: false },
-        middleware: { handleDiagnostics: (uri, list, next) => errors.publish(uri, list, next) },
+        middleware: {
+          handleDiagnostics: (uri, list, next) => errors.publish(uri, list, next),
+          // Not with the editor's token: an answer that it does not wait for any more is the newest one all the same.
+          provideCodeLenses: (document, _token, next) =>
+            lenses.provide(document, async () => next(document, new CancellationTokenSource().token)),
+        },
         errorHandler: {
           // A message that did not get through: either the process is gone, which `closed` tells, or the next one does.
           error: () => ({ action: ErrorAction.Continue, handled: true }),

@@ -2,6 +2,7 @@ import { CodeLens, EventEmitter, l10n, languages, type TextDocument, Uri } from 
 import { functionPlaces, type Place } from '../../server/src/protocol.ts';
 import { rangeOf } from './listings.ts';
 import { views } from './names.ts';
+import { PromptLenses } from './promptLenses.ts';
 import type { Room } from './room.ts';
 
 /**
@@ -40,20 +41,21 @@ export function activate({ context, server, targets }: Room): void {
   };
 
   // Where a function stands is known once its unit has been compared: after a reload, that may be later than what the targets say.
-  let busy = false;
-  const settled = (): void => {
-    const before = busy;
-    busy = server.states.some((state) => state.busy);
-    if (before && !busy && server.states.some(({ root }) => redirected(root).size > 0)) changed.fire();
+  const heard = (): void => {
+    if (server.states.some(({ root }) => redirected(root).size > 0)) changed.fire();
   };
+  const lenses = new PromptLenses(() => changed.fire());
 
   context.subscriptions.push(
     changed,
     targets.onDidChange(() => changed.fire()),
-    server.onState(settled),
+    server.onState(heard),
     languages.registerCodeLensProvider(
       { scheme: 'file', language: 'c' },
-      { onDidChangeCodeLenses: changed.event, provideCodeLenses: lensesOf },
+      {
+        onDidChangeCodeLenses: changed.event,
+        provideCodeLenses: (document) => lenses.provide(document, () => lensesOf(document)),
+      },
     ),
   );
 }

@@ -29,7 +29,15 @@ describe('the running program', () => {
       60_000,
     );
   });
-  after(reset);
+  after(async function () {
+    this.timeout(60_000);
+    // A test that failed half-way is to be the only one.
+    await vscode.commands.executeCommand('livepatch.refreshTargets');
+    const [left] = (await api()).targets();
+    if (left?.patches.some((each) => each.state === 'applied'))
+      await vscode.commands.executeCommand('livepatch.revertPatch', { target: left });
+    await reset();
+  });
 
   it('runs the old code at first', async () => {
     const seen = new Set<number>();
