@@ -5,6 +5,9 @@ import { views } from './names.ts';
 import { PromptLenses } from './promptLenses.ts';
 import type { Room } from './room.ts';
 
+/** Milliseconds after which VS Code is asked once more to show what is new. */
+const REMINDER = 1500;
+
 /**
  * Above each function whose calls a running target sends to a patch: which patch, in which target. What the targets say is asked
  * while the view is visible, after each action, and on command.
@@ -40,16 +43,23 @@ export function activate({ context, server, targets }: Room): void {
     return lenses;
   };
 
-  // Where a function stands is known once its unit has been compared: after a reload, that may be later than what the targets say.
-  const heard = (): void => {
-    if (server.states.some(({ root }) => redirected(root).size > 0)) changed.fire();
+  // VS Code drops a question that is due when the editor loses the focus, as by a click on the patch in the view: it is reminded, of the
+  // lenses of all providers. (Where a function stands is known once its unit has been compared, which may be later than what the targets say.)
+  let reminder: NodeJS.Timeout | undefined;
+  const remind = (): void => {
+    clearTimeout(reminder);
+    reminder = setTimeout(() => changed.fire(), REMINDER);
   };
   const lenses = new PromptLenses(() => changed.fire());
 
   context.subscriptions.push(
     changed,
-    targets.onDidChange(() => changed.fire()),
-    server.onState(heard),
+    targets.onDidChange(() => {
+      changed.fire();
+      remind();
+    }),
+    server.onState(remind),
+    { dispose: () => clearTimeout(reminder) },
     languages.registerCodeLensProvider(
       { scheme: 'file', language: 'c' },
       {
