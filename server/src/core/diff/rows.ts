@@ -1,5 +1,6 @@
 import type { AsmRow } from '../asm/types.ts';
 import { withoutRegisters } from './noise.ts';
+import { slideBlocks } from './slide.ts';
 import type { AlignedRow } from './types.ts';
 
 /**
@@ -13,7 +14,7 @@ export function alignRows(base: readonly AsmRow[], next: readonly AsmRow[]): Ali
   const keys = new Map<string, number>();
   const a = keysOf(left, keys);
   const b = keysOf(right, keys);
-  const pairs = alignKeys(a, b);
+  const pairs = slideBlocks(alignKeys(a, b), a, b, left, right);
   return withLabels(left, right, pairs);
 }
 
