@@ -72,6 +72,7 @@ function provenanceOf(pair: BuildPair): Provenance {
     nextCommand: pair.next.command,
     compiler: pair.next.compiler,
     baseline: pair.baseline,
+    ...(pair.base.added && { added: pair.base.added }),
   };
 }
 

@@ -9,7 +9,15 @@ import { fixesOf } from './fixes.ts';
 import { jsonDiff, jsonPlace, jsonSchema, jsonText } from './report.ts';
 import { sarifLog } from './sarif.ts';
 import { count, type Paint, painter, printable } from './text.ts';
-import { compareTree, openWorkspace, type TreeResult, unitVerdict, unseenText, type Workspace } from './workspace.ts';
+import {
+  compareTree,
+  newFilesText,
+  openWorkspace,
+  type TreeResult,
+  unitVerdict,
+  unseenText,
+  type Workspace,
+} from './workspace.ts';
 
 /** The JSON document of `check --json`. */
 async function jsonTree(workspace: Workspace, tree: TreeResult) {
@@ -42,6 +50,7 @@ async function jsonTree(workspace: Workspace, tree: TreeResult) {
         : {}),
     })),
     withoutCommand: tree.withoutCommand,
+    newWithoutCommand: tree.newWithoutCommand,
   };
 }
 
@@ -85,7 +94,7 @@ export function printTree(workspace: Workspace, tree: TreeResult, context: CliCo
     );
   if (tree.files.length === 0) lines.push(paint.dim(`No file differs from the baseline (${baselineText(workspace)}).`));
   context.out(`${lines.join('\n')}\n`);
-  context.err(unseenText(tree.files, context.cwd));
+  context.err(unseenText(tree.files, context.cwd) + newFilesText(tree));
 }
 
 /** The source of a unit; with the object, where one source is compiled more than once. */

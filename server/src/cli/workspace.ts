@@ -35,6 +35,8 @@ export interface TreeResult {
   readonly units: readonly UnitState[];
   /** Files for which the build has no command. */
   readonly withoutCommand: readonly { readonly file: string; readonly message: string }[];
+  /** New files that may belong to the build, which does not know them yet. */
+  readonly newWithoutCommand: readonly { readonly file: string; readonly message: string }[];
   readonly findings: readonly Finding[];
   /** Undefined where a unit could not be compared, and no other one blocks. */
   readonly verdict: Verdict | undefined;
@@ -111,6 +113,7 @@ export async function compareTree(
     progress('');
   }
   if (context.signal.aborted) throw new CannotError('Cancelled.');
+  const newWithoutCommand = files.length > 0 ? [] : await session.uncompiled();
   // Only what was rebuilt: the session may know of more.
   const units = session.units().filter((unit) => unit.phase !== 'idle');
   // What a unit says itself is not said twice.
@@ -123,10 +126,21 @@ export async function compareTree(
     files: paths,
     units,
     withoutCommand,
+    newWithoutCommand,
     findings: units.flatMap((unit) => unit.result?.findings ?? []),
     verdict,
   };
 }
+
+/** Notes about new files that were not looked at; empty where there are none. */
+export function newFilesText({ newWithoutCommand }: TreeResult): string {
+  const told = newWithoutCommand.slice(0, MANY).map(({ message }) => `Not looked at: ${printable(message)}\n`);
+  const more = newWithoutCommand.length - told.length;
+  return more > 0 ? `${told.join('')}Not looked at: ${more} other new files without a command.\n` : told.join('');
+}
+
+/** So many new files are named one by one. */
+const MANY = 5;
 
 /** Files that say how things are built: what an edit of them changes shows only in the commands of the next build. */
 const ofTheBuild = /(^|\/)(GNUmakefile|[Mm]akefile|Kbuild|Kconfig[^/]*|CMakeLists\.txt|meson\.build)$|\.(mk|cmake)$/;

@@ -1,5 +1,5 @@
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, extname, join, resolve } from 'node:path';
 import { type Baseline, BaselineError } from './baseline.ts';
 import { canonical } from './commandIndex.ts';
 import { compilerIndex, type PathMap, prepareCommand } from './commandLine.ts';
@@ -24,6 +24,8 @@ export interface BaseObject extends Built {
   /** What it was made with besides its sources: command, response files, compiler, environment. */
   readonly key: string;
   readonly sources: readonly StoredSource[];
+  /** The baseline does not have the source: made of an empty file. */
+  readonly added?: true;
 }
 
 /** A build that did not go well. */
@@ -223,22 +225,26 @@ export class Builder {
     given: CompileCommand,
   ): Promise<boolean> {
     const command = await expanded(given);
-    if (base.key !== keyOf(command, await this.identify(command))) return false;
+    if (base.key !== keyOf(command, await this.identify(command), base.added)) return false;
     const hashes = await Promise.all(base.sources.map(({ path }) => this.baselineHash(path, differing)));
     return base.sources.every(({ hash }, index) => hash === hashes[index]);
   }
 
-  /** The original object of a unit: from the cache, or compiled from the baseline's sources through a mirror of the tree. */
+  /**
+   * The original object of a unit: from the cache, or compiled from the baseline's sources through a mirror of the tree.
+   * @param added the baseline does not have the source: what an empty file compiles to with the unit's command
+   */
   async original(
     given: CompileCommand,
     differing: ReadonlyMap<string, Replacement>,
     signal?: AbortSignal,
     priority = 0,
+    added = false,
   ): Promise<BaseObject | Failure> {
     const { store, log } = this.options;
     const command = await expanded(given);
     const compiler = await this.identify(command);
-    const key = keyOf(command, compiler);
+    const key = keyOf(command, compiler, added);
     if (compiler) {
       const found = await store.find(key, (path) => this.baselineHash(path, differing));
       if (found) {
@@ -254,16 +260,16 @@ export class Builder {
           log: '',
           milliseconds: 0,
           cached: true,
+          ...(added && { added }),
         };
       }
     }
     try {
-      if (differing.get(canonical(command.file)) === 'absent') throw new BaselineError(newFile(command.file));
       for (let attempt = 1; ; attempt++) {
         const started = Date.now();
-        const outcome = await this.compileOriginal(command, differing, signal, priority);
+        const outcome = await this.compileOriginal(command, differing, signal, priority, added);
         if (outcome.kind !== 'built') return outcome;
-        const base = { ...outcome, key };
+        const base: BaseObject = { ...outcome, key, ...(added && { added }) };
         // A file that was edited while the compiler ran may have been read as edited, through its link.
         if (attempt < 4 && (await changedSince(base.dependencies, started))) {
           differing = await this.options.baseline.differing();
@@ -290,10 +296,13 @@ export class Builder {
     differing: ReadonlyMap<string, Replacement>,
     signal: AbortSignal | undefined,
     priority: number,
+    added: boolean,
   ): Promise<Omit<BaseObject, 'key'> | Failure> {
     const mirror = await this.mirror('base', command);
+    const empty = added ? await this.emptySource(command) : undefined;
     await mirror.sync(differing);
-    const outcome = await this.compile(command, { mirror, extra: ['-w'], priority }, signal);
+    const source = empty === undefined ? command : withSource(command, empty);
+    const outcome = await this.compile(source, { mirror, extra: ['-w'], priority }, signal);
     const name = basename(command.file);
     const failed = (message: string) =>
       ({ kind: 'failed', reason: 'baseline', message, log: 'log' in outcome ? outcome.log : '' }) as const;
@@ -312,11 +321,21 @@ export class Builder {
           'Name a separate folder with the original sources as `baseline.folder` in livepatch.json, or include the file by a relative path.',
       );
     }
-    const built = unmapped(outcome, mirror);
+    const { dependencies, ...rest } = unmapped(outcome, mirror);
+    const built = { ...rest, dependencies: dependencies.filter((path) => path !== empty) };
     const sources = await Promise.all(
       built.dependencies.map(async (path) => ({ path, hash: await this.baselineHash(path, differing) })),
     );
     return { ...built, command: plainCommand(command, await this.identify(command)), sources };
+  }
+
+  /** A source of nothing, under the name that the unit's has: what objects keep of it is the same. */
+  private async emptySource(command: CompileCommand): Promise<string> {
+    const folder = join(this.options.scratch, 'empty');
+    await mkdir(folder, { recursive: true });
+    const path = join(folder, basename(command.file));
+    await writeFile(path, '');
+    return path;
   }
 
   /** A file that was read past the mirror although the baseline has it otherwise. */
@@ -380,8 +399,8 @@ export class Builder {
 }
 
 /** What an object is made with besides its sources: other compilers and options make other objects of the same ones. */
-function keyOf(command: CompileCommand, compiler: CompilerIdentity | undefined): string {
-  return JSON.stringify([
+function keyOf(command: CompileCommand, compiler: CompilerIdentity | undefined, added = false): string {
+  const words = [
     compiler?.key,
     compiler?.debugOptions,
     command.arguments,
@@ -389,7 +408,8 @@ function keyOf(command: CompileCommand, compiler: CompilerIdentity | undefined):
     command.file,
     command.after ?? [],
     READING.map((name) => `${name}=${process.env[name] ?? ''}`),
-  ]);
+  ];
+  return JSON.stringify(added ? [...words, 'added'] : words);
 }
 
 /** The command with its response files read: what they say is redirected like the rest, and is part of the cache key. */
@@ -412,11 +432,11 @@ function unmapped(outcome: Built, mirror: Mirror): Built {
   };
 }
 
-function newFile(file: string): string {
-  return (
-    `${file} is not in the baseline: there is no original to compare it with, and the running program was not built from it. ` +
-    'Functions that a patch adds belong into a file that the program already has.'
-  );
+/** The command with another source in the place of its own. */
+function withSource(command: CompileCommand, file: string): CompileCommand {
+  const own = canonical(command.file);
+  const isOwn = (arg: string) => !arg.startsWith('-') && canonical(resolve(command.directory, arg)) === own;
+  return { ...command, file, arguments: command.arguments.map((arg) => (isOwn(arg) ? file : arg)) };
 }
 
 /** True where one of the files was written, or put in place, since a time (milliseconds). */

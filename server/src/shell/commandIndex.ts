@@ -131,6 +131,13 @@ export class CommandIndex {
     return `Nothing is compared for ${basename(file)}: no command of the build is known (there is no ${this.path}, and no .cmd file of Kbuild). Record the build: \`livepatch record -- make\`, or set \`buildDir\` in livepatch.json.`;
   }
 
+  /** What to say of a new source beside those of the program: it may belong there or not. */
+  newWithoutCommand(file: string): string {
+    const kbuild = this.list[0]?.command.origin.endsWith('.cmd');
+    const way = kbuild ? 'let make build its object' : 'build it once with `livepatch record -- make`';
+    return `${basename(file)} is new, and the build has no command for it. If it belongs to the program, ${way}, and check again.`;
+  }
+
   /** What to say of a file without a command. */
   noCommand(file: string): string {
     if (/\.lds(\.S)?$/.test(file))
