@@ -97,6 +97,7 @@ class BuildSession implements Session {
       isTrusted,
       log: (level, text) => this.#log(level, text),
       jobs,
+      keepEdited: options.keepEdited ?? false,
     };
     this.#loaded = loadConfig(config.root, options.overrides).then((read) => read.config);
     this.#room = new BuildRoom(config, this.#roomOptions);

@@ -68,7 +68,7 @@ export async function openConfig(options: WorkspaceOptions): Promise<{ config: C
 /** Opens the workspace with a session of its own. */
 export async function openWorkspace(options: WorkspaceOptions): Promise<Workspace> {
   const { config, problems } = await openConfig(options);
-  const session = await createSession(config, { watch: false });
+  const session = await createSession(config, { watch: false, keepEdited: true });
   return { config, configProblems: problems, session };
 }
 

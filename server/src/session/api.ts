@@ -14,6 +14,8 @@ export interface SessionOptions {
   readonly analyser?: Analyser;
   /** Cache folder; the user's (XDG) by default. */
   readonly cacheDir?: string;
+  /** Keep the objects of edited files in the cache as well: for programs that end, and are started again on the same edit. */
+  readonly keepEdited?: boolean;
   /** Compilers at once. 2 by default. */
   readonly jobs?: number;
   /** Command line overrides, so that a changed livepatch.json is read with them again. */

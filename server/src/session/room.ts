@@ -29,6 +29,8 @@ export interface RoomOptions {
   readonly isTrusted: () => boolean;
   readonly log: (level: 'trace' | 'info' | 'warn' | 'error', text: string) => void;
   readonly jobs: number;
+  /** Objects of edited files are kept in the cache, too. */
+  readonly keepEdited?: boolean;
 }
 
 /** A unit's original object, and how the baseline differs from the disk (at least in the files that the unit reads). */
@@ -69,6 +71,7 @@ export class BuildRoom {
           isTrusted: options.isTrusted,
           log: options.log,
           jobs: options.jobs,
+          ...(options.keepEdited && { keepEdited: true }),
         }),
     );
     // Whoever needs it gets the error; nobody may need it.

@@ -135,6 +135,26 @@ export interface Redirect {
   readonly extra?: readonly string[];
   /** `-MM`: only list what is included, write no object. */
   readonly scanOnly?: boolean;
+  /** `-E`: what the compiler gets to see, all definitions of macros included, is written instead of the object. */
+  readonly textOnly?: boolean;
+}
+
+/** Of `READS`, what the preprocessor looks for files in: which ones it took, the dependency file tells. */
+const SEARCHED = /^-(I|isystem|iquote|idirafter|include$|imacros|iprefix|isysroot|L|F)|^--sysroot/;
+
+/**
+ * Whether the object follows from what the preprocessor hands on, the command and the compiler: no option names other files that the compiler or the
+ * assembler would read, such as profiles and plugins.
+ */
+export function readsNothingElse(args: readonly string[]): boolean {
+  return pieces(args.slice(compilerIndex(args) + 1)).every((piece) => {
+    if (piece.kind === 'input') return !piece.text.startsWith('@');
+    const text = piece.kind === 'value' ? piece.option : piece.text;
+    if (READS.some((option) => text.startsWith(option)) && !SEARCHED.test(text)) return false;
+    if (/^-(Xclang|Xassembler|wrapper|plugin|load)$|^-Wa,.*@|^-f(branch-probabilities|c?modules)/.test(text))
+      return false;
+    return true;
+  });
 }
 
 /** Options of link-time optimisation in force at the end of the command. */
@@ -282,6 +302,13 @@ export function prepareCommand(command: CompileCommand, to: Redirect): PreparedC
   if (to.scanOnly) {
     // A header that is not there yet is one that the build generates: what else is included shows all the same.
     return { arguments: [...vector.filter((arg) => arg !== '-c'), '-MM', '-MG', '-MF', to.depfile, '-w'], directory };
+  }
+  if (to.textOnly) {
+    const options = vector.filter((arg) => arg !== '-c');
+    return {
+      arguments: [...options, ...ADDED, '-E', '-dD', '-w', '-MD', '-MF', to.depfile, '-o', to.object],
+      directory,
+    };
   }
   if (links) vector.push('-c');
   if (out.some((arg) => /^-gz(=|$)/.test(arg) || /compress-debug-sections/.test(arg))) vector.push('-gz=none');
