@@ -115,6 +115,8 @@ export class Builder {
           isTrusted,
         });
         const failure = failureOf(result, vector, command.file, folder, back);
+        if (failure && failure.kind !== 'cancelled' && !settings.mirror && !(await isThere(command.file)))
+          return { kind: 'failed', reason: 'other', message: deleted(command.file), log: '' };
         if (failure) return failure;
         if (result.kind !== 'exited') return { kind: 'cancelled' };
         milliseconds += result.milliseconds;
@@ -441,6 +443,19 @@ function withSource(command: CompileCommand, file: string): CompileCommand {
   const own = canonical(command.file);
   const isOwn = (arg: string) => !arg.startsWith('-') && canonical(resolve(command.directory, arg)) === own;
   return { ...command, file, arguments: command.arguments.map((arg) => (isOwn(arg) ? file : arg)) };
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+function deleted(file: string): string {
+  return (
+    `${basename(file)} is not there any more, and the build still has a command for it. If it was deleted or renamed, build the project again, recorded, so that its commands are ` +
+    'those of now: what the running program has of it stays in it. Else put it back.'
+  );
 }
 
 /** True where one of the files was written, or put in place, since a time (milliseconds). */

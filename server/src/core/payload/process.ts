@@ -49,7 +49,7 @@ export function buildProcessPayload(
   const moved = removedNames(units);
   const placement = placeUnits(chosen, modules, options, moved);
   refusals.push(...placement.refusals);
-  if (refusals.length > 0) return refused(refusals);
+  if (refusals.length > 0) return refused(unique(refusals));
   const planned = [...placement.planned];
   const leftOut = [...selections.flatMap((one) => one.leftOut), ...placement.leftOut];
   if (planned.every((one) => one.replaced.length === 0)) return refused([nothingToDo(units, leftOut)]);
