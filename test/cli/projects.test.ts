@@ -193,6 +193,25 @@ describe('headers', () => {
     utimesSync(project.path('src/size.h'), later, later);
     assert.deepEqual(findings(await check(['src/size.h'])), ['edit-not-covered size.h']);
   });
+
+  it('two generated ones that were edited: each is told with its own unit', async () => {
+    make('work', {
+      '.gitignore': `${IGNORED}src/size.h\nsrc/more.h\n`,
+      'src/more.c': '#include "more.h"\nint more(int v) { return v * M; }\n',
+      'src/more.h': '#define M 3\n',
+    });
+    compile('src/more.c', 'more.o');
+    project.commands(
+      ['main', 'more'].map((name) => ({
+        file: `src/${name}.c`,
+        arguments: ['gcc', '-O2', '-g', '-c', `src/${name}.c`, '-o', `${name}.o`],
+      })),
+    );
+    const later = new Date(Date.now() + 2000);
+    for (const header of ['size.h', 'more.h']) utimesSync(project.path(`src/${header}`), later, later);
+    const checked = await check(['src/main.c', 'src/more.c']);
+    assert.deepEqual(findings(checked).sort(), ['edit-not-covered more.h', 'edit-not-covered size.h']);
+  });
 });
 
 describe('programs', () => {
