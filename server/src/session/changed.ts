@@ -42,12 +42,10 @@ export async function uncompiled(
 ): Promise<readonly { readonly file: string; readonly message: string }[]> {
   const { index } = room;
   const baseline = await room.baseline;
-  const differing = await baseline.differing();
   const found: { file: string; message: string }[] = [];
   let folders: ReadonlySet<string> | undefined;
   for (const file of await baseline.added()) {
-    // Those that were handed to version control already are edits like others.
-    if (differing.has(file) || (await index.find(file)).length > 0) continue;
+    if ((await index.find(file)).length > 0) continue;
     folders ??= await foldersOf(index.units, baseline);
     if (folders.has(dirname(file))) found.push({ file, message: index.newWithoutCommand(file) });
   }

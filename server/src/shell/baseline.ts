@@ -36,7 +36,7 @@ export interface Baseline {
   has(path: string): Promise<boolean>;
   /**
    * Sources on disk that the baseline does not have and that nobody excluded from version control: what the edit adds. Real paths, sorted.
-   * @param paths look at these only (real paths)
+   * @param paths look at these only (real paths); without them, those that `differing` tells as absent are left out
    * @throws BaselineError
    */
   added(paths?: readonly string[]): Promise<readonly string[]>;
@@ -158,7 +158,7 @@ async function gitBaseline(config: Config, revision: string, isTrusted: () => bo
     };
     const added = async (paths?: readonly string[]) => {
       const found = new Set<string>();
-      for (const [path, replacement] of await query(paths))
+      for (const [path, replacement] of paths ? await query(paths) : [])
         if (replacement === 'absent' && isSource(path)) found.add(path);
       for (const folder of [root, ...submodules.keys()]) {
         if (folder !== root && !(await stat(join(folder, '.git')).catch(() => undefined))) continue;
