@@ -16,6 +16,8 @@ export interface Provenance {
   readonly compiler: string;
   /** `git:<rev>`, `folder:<path>` or `file:<path>`. */
   readonly baseline: string;
+  /** The baseline does not have the source: the base object is that of an empty file. */
+  readonly added?: true;
 }
 
 /** The two objects of one unit: as it runs (base) and as edited (next). */

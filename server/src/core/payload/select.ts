@@ -61,6 +61,22 @@ export function selectFunctions(unit: PatchUnit, options: PlanOptions): Selectio
   return { replaced: [...bodies.values()], leftOut };
 }
 
+/** New functions or data: the unit lends them to the patch although it may replace nothing. */
+export function hasNews({ diff }: PatchUnit): boolean {
+  return diff.functions.some((one) => one.status === 'new') || diff.data.some((one) => one.status === 'new');
+}
+
+/** Names that units of the patch defined and define no longer: what another one defines by such a name has moved. */
+export function removedNames(units: readonly PatchUnit[]): ReadonlySet<string> {
+  return new Set(
+    units.flatMap(({ diff }) =>
+      [...diff.functions, ...diff.data].flatMap(({ status, base }) =>
+        status === 'removed' && base && base.bind !== 'local' ? [base.name] : [],
+      ),
+    ),
+  );
+}
+
 /** True where `part` is the cold part of the function `whole`. */
 export const isColdPartOf = (part: string, whole: string): boolean =>
   COLD.test(part) && part.replace(COLD, '') === whole;
