@@ -113,6 +113,7 @@ const SAME: ObjectDiff = {
   signatures: [],
   inlining: [],
   special: [],
+  loose: [],
   pairing: new Map(),
   problems: [],
 };

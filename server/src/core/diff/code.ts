@@ -121,7 +121,9 @@ class Comparer implements CodeComparer {
     let state = this.#plain[base];
     if (state === 0) {
       const symbol = this.#base.elf.symbols[base]!;
-      state = symbol.type === 'section' || isNamelessConstant(this.#base.elf, symbol) ? 2 : 1;
+      const plain =
+        symbol.type !== 'section' && symbol.place !== 'abs' && this.#next.elf.symbols[next]!.place !== 'abs';
+      state = plain && !isNamelessConstant(this.#base.elf, symbol) ? 1 : 2;
       this.#plain[base] = state;
     }
     return state === 1;

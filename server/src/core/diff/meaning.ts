@@ -103,6 +103,9 @@ class Comparison implements Meaning {
       return base.delta === next.delta;
     }
     if (this.#pairing.forward.get(from.index) !== to.index) return this.#sameByPlace(base, next);
+    // The name of a number: the linker puts that into the code.
+    if (from.place === 'abs' || to.place === 'abs')
+      return from.place === to.place && from.value + BigInt(base.delta) === to.value + BigInt(next.delta);
     if (base.delta !== next.delta) return this.#sameInCode(base, next);
     return base.named || next.named || this.#sameNeighbour(base, next);
   }

@@ -1,4 +1,5 @@
 import { equalBytes } from '../asm/bytes.ts';
+import { isDataLabel } from '../asm/labels.ts';
 import { isRecord, placesOf } from '../asm/places.ts';
 import { relocationTarget } from '../asm/targets.ts';
 import { referencesOf } from '../diff/references.ts';
@@ -11,6 +12,7 @@ import { bootList } from './data.ts';
 import { running } from './layout-finding.ts';
 import { finding, listed, unitPlace } from './support.ts';
 import type { Finding, Hazard, HazardInput } from './types.ts';
+import { uncovered } from './uncovered.ts';
 
 const SHT_PROGBITS = 1;
 const SHF_WRITE = 1;
@@ -37,7 +39,7 @@ export const editNotCovered: Hazard = {
     const { base, next } = input.pair;
     const before = openSections(base);
     const after = openSections(next);
-    const findings: Finding[] = [...registered(input)];
+    const findings: Finding[] = [...registered(input), ...uncovered(input)];
     for (const name of [...new Set([...before.keys(), ...after.keys()])].sort()) {
       const old = before.get(name) ?? [];
       const now = after.get(name) ?? [];
@@ -144,8 +146,10 @@ function openSections(object: ObjectModel): Map<string, Section[]> {
   const { elf } = object;
   const named = new Set<number>();
   const places = placesOf(elf);
-  for (const { type, place } of elf.symbols) {
-    if (typeof place === 'number' && (type === 'object' || type === 'tls' || type === 'func')) named.add(place);
+  for (const symbol of elf.symbols) {
+    const { type, place } = symbol;
+    if (typeof place !== 'number') continue;
+    if (type === 'object' || type === 'tls' || type === 'func' || isDataLabel(elf, symbol)) named.add(place);
   }
   const map = new Map<string, Section[]>();
   for (const section of elf.sections) {

@@ -1,3 +1,4 @@
+import { dataSize } from '../asm/labels.ts';
 import { isCode, isNamelessConstant, isNobits, isStrings, placesOf, SHF } from '../asm/places.ts';
 import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
@@ -105,7 +106,8 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     const section = this.next(unit).sections[symbol.place as number];
     if (!section) return undefined;
     if (isCode(section)) return this.#function(unit, symbol, true);
-    return this.#piece(unit, section, symbol.offset, symbol.offset + symbol.size, 'data', symbol.name, true);
+    const end = symbol.offset + dataSize(this.next(unit), symbol);
+    return this.#piece(unit, section, symbol.offset, end, 'data', symbol.name, true);
   }
 
   protected code(piece: Piece, relocation: Relocation, _target: Target, found: CodeTarget, call: boolean): Resolved {
@@ -167,7 +169,7 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     if (base && !(readOnly && (changed || this.#holdsLabels(piece.unit, section, symbol))))
       return this.#import(piece.unit, base, target.delta, false);
     if (symbol.size === 0 && !isNobits(section)) return constant(0, section.size, section.name);
-    const end = symbol.offset + symbol.size;
+    const end = symbol.offset + dataSize(elf, symbol);
     const made = this.#piece(piece.unit, section, symbol.offset, end, 'data', symbol.name, !base);
     return { to: { kind: 'piece', piece: made }, delta: target.delta };
   }
