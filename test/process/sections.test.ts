@@ -57,14 +57,38 @@ const CASES: readonly Case[] = [
   },
 ];
 
+/** A counter that assembly keeps without a name. */
+const hidden = (number: number): string => `volatile int seed = 1;
+${N} int work(int a) { int count; asm volatile(".pushsection .data.count,\\"aw\\"\\n771: .long 7\\n.popsection\\nincl 771b(%%rip)\\nmov 771b(%%rip),%0" : "=r"(count)); return a * ${number} + count; }
+${SAY('work(seed)')}`;
+
 describe('functions that share their section, and labels without a size', () => {
+  const programs: Program[] = [];
+  const make = (base: string, options?: ProgramOptions): Program => {
+    const program = new Program({ 'main.c': ASKING_MAIN, 'part.c': base }, options);
+    programs.push(program);
+    return program;
+  };
   before(() => {
     ensureHelper();
   });
+  after(() => {
+    for (const program of programs) program.dispose();
+  });
+  it('refused: data without a name would start anew in the patch', async () => {
+    const program = make(hidden(3));
+    const made = await program.build({ 'part.c': hidden(5) });
+    assert.equal(made.kind, 'refused');
+    if (made.kind !== 'refused') return;
+    assert.deepEqual(
+      [...new Set(made.refusals.map(({ code, symbol }) => `${code} ${symbol}`))],
+      ['forbidden-relocation work'],
+    );
+    assert.match(made.refusals[0]!.message, /data without a name in \.data\.count/);
+  });
   for (const { name, base, next, says, options } of CASES) {
     it(name, async () => {
-      const program = new Program({ 'main.c': ASKING_MAIN, 'part.c': base }, options);
-      after(() => program.dispose());
+      const program = make(base, options);
       const payload = await program.payload({ 'part.c': next });
       const running = program.start();
       await running.line();

@@ -105,6 +105,29 @@ const CASES: readonly Case[] = [
     ways: [TOGETHER],
   },
   {
+    name: 'a table with a size and without a type',
+    source: `${table('.section .rodata', '.globl tab', 'tab: .long 1, @', '.size tab,8')}extern const int tab[2]; int f(int i) { return tab[i]; }\n`,
+    edit: ['2', '5'],
+    changes: ['f changed', 'tab changed contents'],
+    blocked: ['rodata-changed tab'],
+  },
+  {
+    name: 'zeroed memory without any name',
+    source: top(
+      '.bss',
+      '771: .skip @',
+      '.text',
+      '.globl f',
+      '.type f,@function',
+      'f: lea 771b(%rip),%rax',
+      'ret',
+      '.size f,.-f',
+    ),
+    edit: ['16', '64'],
+    changes: [],
+    blocked: ['edit-not-covered .bss'],
+  },
+  {
     name: 'a thread-local variable without a type',
     source:
       '.section .tdata,"awT",@progbits\n.globl t\nt: .long @\n.text\n.globl f\n.type f,@function\nf: mov %fs:t@tpoff,%eax\nret\n.size f,.-f\n',

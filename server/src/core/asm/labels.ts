@@ -18,7 +18,7 @@ export function dataSize(elf: ElfFile, symbol: ElfSymbol): number {
   return symbol.size > 0 ? symbol.size : (labelsOf(elf).get(symbol.index) ?? 0);
 }
 
-/** A name in a section of data to which the assembly gave no size, and mostly no type either. */
+/** A name in a section of data to which the assembly gave no type, or no size. */
 export function isDataLabel(elf: ElfFile, symbol: ElfSymbol): boolean {
   return labelsOf(elf).has(symbol.index);
 }
@@ -48,12 +48,17 @@ function findLabels(elf: ElfFile): ReadonlyMap<number, number> {
   for (const [index, symbols] of bySection) {
     const section = elf.sections[index];
     if (!section || !holdsLabels(section, symbols)) continue;
+    const typed = symbols.filter(({ type, size }) => type !== 'notype' && size > 0);
     const sized = symbols.filter(({ size }) => size > 0);
     for (const symbol of symbols) {
-      const { offset } = symbol;
-      if (symbol.size > 0 || symbol.name.startsWith('.L') || isNamelessConstant(elf, symbol)) continue;
-      // Another name of a thing that has a size.
-      if (sized.some((one) => one.offset === offset)) continue;
+      const { offset, size } = symbol;
+      if (symbol.name.startsWith('.L') || isNamelessConstant(elf, symbol)) continue;
+      // Told by its type, or another name of such a thing.
+      if (typed.some((one) => one.offset === offset)) continue;
+      if (size > 0) {
+        found.set(symbol.index, size);
+        continue;
+      }
       const around = sized.find((one) => one.offset < offset && offset < one.offset + one.size);
       const next = places.extent(index, offset);
       found.set(symbol.index, Math.max(0, Math.min(next, around ? around.offset + around.size : next) - offset));

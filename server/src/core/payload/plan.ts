@@ -1,5 +1,5 @@
 import { dataSize } from '../asm/labels.ts';
-import { isCode, isNamelessConstant, isNobits, isStrings, placesOf, SHF } from '../asm/places.ts';
+import { isCode, isNamelessConstant, isNobits, isRecord, isRelro, isStrings, placesOf, SHF } from '../asm/places.ts';
 import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
@@ -145,6 +145,12 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     if (symbol && isNamelessConstant(elf, symbol))
       return constant(symbol.offset, symbol.offset + symbol.size, symbol.name);
     if (!symbol) {
+      if (section.flags & SHF.write && !isRelro(section) && !isRecord(section))
+        return this.forbidden(
+          piece,
+          relocation,
+          `it refers to data without a name in ${section.name}, of which the program has its own copy`,
+        );
       const start = this.#gapStart(piece.unit, section, target.offset);
       return constant(start, placesOf(elf).extent(section.index, target.offset), section.name);
     }
