@@ -1,7 +1,8 @@
 import type { ElfFile, ElfSymbol, Section } from '../elf/types.ts';
 import { specialKind } from '../special/kinds.ts';
 import type { Stretch } from './loose.ts';
-import { isCode, isMapping, isNamelessConstant, isNobits, isRecord, placesOf, SHF } from './places.ts';
+import { isCode, isMapping, isNamelessConstant, isNobits, isRecord, lastAtOrBefore, placesOf, SHF } from './places.ts';
+import { relocationsIn } from './targets.ts';
 
 const SHT_PROGBITS = 1;
 
@@ -48,20 +49,23 @@ function findLabels(elf: ElfFile): ReadonlyMap<number, number> {
   for (const [index, symbols] of bySection) {
     const section = elf.sections[index];
     if (!section || !holdsLabels(section, symbols)) continue;
-    const typed = symbols.filter(({ type, size }) => type !== 'notype' && size > 0);
-    const sized = symbols.filter(({ size }) => size > 0);
+    const typed = new Set<number>();
+    for (const { type, size, offset } of symbols) if (type !== 'notype' && size > 0) typed.add(offset);
+    const sized = symbols.filter(({ size }) => size > 0).sort((a, b) => a.offset - b.offset);
+    const starts = sized.map(({ offset }) => offset);
     for (const symbol of symbols) {
-      const { offset, size } = symbol;
-      if (symbol.name.startsWith('.L') || isNamelessConstant(elf, symbol)) continue;
+      const { offset, size, type, name } = symbol;
       // Told by its type, or another name of such a thing.
-      if (typed.some((one) => one.offset === offset)) continue;
+      if (typed.has(offset) || (type !== 'notype' && size > 0)) continue;
+      if (name.startsWith('.L') || isNamelessConstant(elf, symbol)) continue;
       if (size > 0) {
         found.set(symbol.index, size);
         continue;
       }
-      const around = sized.find((one) => one.offset < offset && offset < one.offset + one.size);
+      const around = sized[lastAtOrBefore(starts, offset)];
       const next = places.extent(index, offset);
-      found.set(symbol.index, Math.max(0, Math.min(next, around ? around.offset + around.size : next) - offset));
+      const end = around && offset < around.offset + around.size ? around.offset + around.size : next;
+      found.set(symbol.index, Math.max(0, Math.min(next, end) - offset));
     }
   }
   return found;
@@ -81,11 +85,8 @@ export function looseData(elf: ElfFile, section: Section): Stretch[] {
   const writable = (section.flags & (SHF.alloc | SHF.write | SHF.exec)) === (SHF.alloc | SHF.write);
   if (!writable || isNobits(section) || section.type !== SHT_PROGBITS || isRecord(section)) return [];
   if (!/^\.l?data(\.|$)/.test(section.name) || /\.LPBX\d+$/.test(section.name)) return [];
-  const named = elf.symbols
-    .filter(({ place, type, name }) => place === section.index && type !== 'section' && type !== 'file' && name !== '')
-    .map((symbol) => ({ start: symbol.offset, end: symbol.offset + dataSize(elf, symbol) }))
-    .sort((a, b) => a.start - b.start);
-  if (named.length === 0) return [];
+  const named = namedOf(elf).get(section.index);
+  if (!named) return [];
   const found: Stretch[] = [];
   const size = Math.min(section.size, section.data.length);
   let at = 0;
@@ -96,8 +97,28 @@ export function looseData(elf: ElfFile, section: Section): Stretch[] {
   return found;
 }
 
+const ranges = new WeakMap<ElfFile, ReadonlyMap<number, readonly Stretch[]>>();
+
+/** What the names of each section stand for, in order. */
+function namedOf(elf: ElfFile): ReadonlyMap<number, readonly Stretch[]> {
+  const done = ranges.get(elf);
+  if (done) return done;
+  const found = new Map<number, Stretch[]>();
+  for (const symbol of elf.symbols) {
+    const { place, type, name, offset } = symbol;
+    if (typeof place !== 'number' || type === 'section' || type === 'file' || name === '') continue;
+    const range = { start: offset, end: offset + dataSize(elf, symbol) };
+    const list = found.get(place);
+    if (list) list.push(range);
+    else found.set(place, [range]);
+  }
+  for (const list of found.values()) list.sort((a, b) => a.start - b.start);
+  ranges.set(elf, found);
+  return found;
+}
+
 /** Zeros, and no addresses. */
 function isRoom(elf: ElfFile, section: Section, start: number, end: number): boolean {
   if (section.data.subarray(start, end).some((byte) => byte !== 0)) return false;
-  return !elf.relocationsOf(section.index).some(({ offset }) => start <= offset && offset < end);
+  return relocationsIn(elf.relocationsOf(section.index), start, end).length === 0;
 }

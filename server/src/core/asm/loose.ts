@@ -1,10 +1,10 @@
 import type { ElfFile, Section } from '../elf/types.ts';
 import { specialKind } from '../special/kinds.ts';
 import { AARCH64, scannerFor } from './machine.ts';
-import { type Body, poolEnd } from './places.ts';
+import { type Body, lastAtOrBefore, poolEnd } from './places.ts';
 import { relocationMeaning } from './relocation.ts';
 import { KIND, type Scan } from './scan.ts';
-import { dropRelocated } from './targets.ts';
+import { dropRelocated, relocationsIn } from './targets.ts';
 
 /** A range of bytes in a section. */
 export interface Stretch {
@@ -46,7 +46,7 @@ function codeEnd(elf: ElfFile, section: Section, from: number, limit: number): n
 function isFiller(elf: ElfFile, section: Section, start: number, end: number): boolean {
   const bytes = section.data.subarray(start, end);
   if (bytes.every((byte) => byte === 0 || byte === 0x90 || byte === 0xcc))
-    return !elf.relocationsOf(section.index).some(({ offset }) => start <= offset && offset < end);
+    return relocationsIn(elf.relocationsOf(section.index), start, end).length === 0;
   const scan = scannerFor(elf.machine)?.scan(bytes);
   if (!scan) return false;
   for (let i = 0; i < scan.count; i++) {
@@ -67,15 +67,21 @@ export function withTails(elf: ElfFile, section: Section, bodies: readonly Body[
   if (bodies.length === 0) return bodies;
   const loose = looseCode(elf, section, bodies);
   if (loose.length === 0) return bodies;
-  const shared = ledFromElsewhere(elf, section, loose);
+  const targets = targetsOf(elf).get(section.index) ?? [];
   const owners = bodies.length === 1 ? undefined : whoLeads(elf, section, bodies, loose);
+  let at = 0;
   return bodies.map((body, index) => {
     const end = body.start + body.size;
     const limit = bodies[index + 1]?.start ?? section.size;
-    const behind = loose.filter((one) => one.start >= end && one.end <= limit);
-    const last = behind.at(-1);
-    if (!last || behind.some((one) => shared.has(one))) return body;
-    if (owners && behind.some((one) => owners.get(one) !== body)) return body;
+    while (at < loose.length && loose[at]!.start < end) at++;
+    let own = true;
+    let last: Stretch | undefined;
+    for (; at < loose.length && loose[at]!.end <= limit; at++) {
+      last = loose[at]!;
+      const shared = lastAtOrBefore(targets, last.end - 1) !== lastAtOrBefore(targets, last.start - 1);
+      if (shared || (owners && owners.get(last) !== body)) own = false;
+    }
+    if (!last || !own) return body;
     const tail = last.end - end;
     return { ...body, size: body.size + tail, tail };
   });
@@ -89,34 +95,46 @@ function whoLeads(
   loose: readonly Stretch[],
 ): ReadonlyMap<Stretch, Body | undefined> {
   const owners = new Map<Stretch, Body | undefined>();
+  const starts = loose.map(({ start }) => start);
   for (const body of bodies) {
     const scan = scanAt(elf, section, body.start, body.start + body.size);
     for (let i = 0; scan && i < scan.count; i++) {
       if (scan.relSize[i] === 0) continue;
       const to = body.start + scan.target[i]!;
-      const stretch = loose.find((one) => one.start <= to && to < one.end);
-      if (!stretch) continue;
+      const stretch = loose[lastAtOrBefore(starts, to)];
+      if (!stretch || to >= stretch.end) continue;
       owners.set(stretch, !owners.has(stretch) || owners.get(stretch) === body ? body : undefined);
     }
   }
   return owners;
 }
 
-/** Stretches that other sections refer to: other functions, or pointers. Lists of places in the code do not count. */
-function ledFromElsewhere(elf: ElfFile, section: Section, loose: readonly Stretch[]): ReadonlySet<Stretch> {
-  const found = new Set<Stretch>();
+const known = new WeakMap<ElfFile, ReadonlyMap<number, readonly number[]>>();
+
+/**
+ * Offsets in each section of code that other sections refer to, in order: from other functions, or by pointers. Lists of places in the code do
+ * not count.
+ */
+function targetsOf(elf: ElfFile): ReadonlyMap<number, readonly number[]> {
+  const done = known.get(elf);
+  if (done) return done;
+  const found = new Map<number, number[]>();
   for (const from of elf.sections) {
-    if (from === section || (from.flags & ALLOC) === 0 || specialKind(from.name) || from.name === '.eh_frame') continue;
+    if ((from.flags & ALLOC) === 0 || specialKind(from.name) || from.name === '.eh_frame') continue;
     for (const { symbol: index, addend, type } of elf.relocationsOf(from.index)) {
       const symbol = elf.symbols[index];
-      if (symbol?.place !== section.index) continue;
+      if (typeof symbol?.place !== 'number' || symbol.place === from.index) continue;
+      if (((elf.sections[symbol.place]?.flags ?? 0) & EXEC) === 0) continue;
       // A jump of x86 counts from its own end, which is that of the field.
-      const bias = (from.flags & EXEC) !== 0 && relocationMeaning(elf.machine, type).pcRelative ? FIELD : 0;
-      const to = symbol.offset + addend + (elf.machine === AARCH64 ? 0 : bias);
-      const stretch = loose.find((one) => one.start <= to && to < one.end);
-      if (stretch) found.add(stretch);
+      const jump = elf.machine !== AARCH64 && (from.flags & EXEC) !== 0;
+      const to = symbol.offset + addend + (jump && relocationMeaning(elf.machine, type).pcRelative ? FIELD : 0);
+      const list = found.get(symbol.place);
+      if (list) list.push(to);
+      else found.set(symbol.place, [to]);
     }
   }
+  for (const list of found.values()) list.sort((a, b) => a - b);
+  known.set(elf, found);
   return found;
 }
 

@@ -1,5 +1,6 @@
 import { type Body, isMapping } from '../asm/places.ts';
 import { functionAt } from '../asm/source.ts';
+import { firstAt } from '../asm/targets.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { CodeComparer } from './code.ts';
 import type { ConstantUsers } from './constants.ts';
@@ -106,10 +107,15 @@ function entriesIn(side: Side, { section, start, size }: Body): readonly ElfSymb
       if (list) list.push(symbol);
       else found.set(place, [symbol]);
     }
+    for (const list of found.values()) list.sort((a, b) => a.offset - b.offset);
     bySection = found;
     entries.set(side, found);
   }
-  return (bySection.get(section) ?? []).filter(({ offset }) => start < offset && offset < start + size);
+  const all = bySection.get(section);
+  if (!all) return [];
+  const inside: ElfSymbol[] = [];
+  for (let i = firstAt(all, start + 1); i < all.length && all[i]!.offset < start + size; i++) inside.push(all[i]!);
+  return inside;
 }
 
 /** Clang's `-fsanitize=kcfi` puts the number of its type in front of a function, with a symbol of its own: a part, not a function. */

@@ -13,6 +13,9 @@ interface Loose extends Stretch {
   readonly section: Section;
 }
 
+/** As many stretches are tried for one that is not where it was; objects from elsewhere may have any number. */
+const MOST = 256;
+
 /**
  * Compares what no symbol covers in sections that hold named code or data: code of a `.subsection` that several functions share, code in front of
  * the first function, data without a name. Sections in which nothing has a name are compared as a whole, by who asks for them.
@@ -31,7 +34,7 @@ export function diffLoose(base: Side, next: Side, meaning: Meaning, code: CodeCo
     for (const { at } of left) paired.delete(at);
     const fresh = now.flatMap((one, at) => (paired.has(at) ? [] : [one]));
     for (const { one } of left) {
-      const partner = fresh.findIndex((other) => same(one, other));
+      const partner = fresh.slice(0, MOST).findIndex((other) => same(one, other));
       if (partner >= 0) fresh.splice(partner, 1);
       else changes.push(change(name, 'base', one));
     }
