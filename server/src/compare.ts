@@ -115,6 +115,7 @@ const sameCode = (): ObjectDiff => ({
   signatures: [],
   inlining: [],
   special: [],
+  loose: [],
   pairing: new Map(),
   problems: [],
 });

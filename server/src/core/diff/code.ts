@@ -65,11 +65,8 @@ class Comparer implements CodeComparer {
     const right = this.#next.elf.relocationsOf(next.section);
     if (base.size === next.size && this.#equalBytes(base, next)) {
       if (this.#equalRelocations(base, next, left, right)) {
-        const alone =
-          this.#base.places.bodiesIn(base.section).length === 1 &&
-          this.#next.places.bodiesIn(next.section).length === 1;
-        if (alone || !this.#scanner) return true;
-        // Calls within a section have no relocation: equal distances may lead to different functions.
+        if ((isWhole(this.#base, base) && isWhole(this.#next, next)) || !this.#scanner) return true;
+        // Calls within a section have no relocation: equal distances may lead to different functions, or to constants beside the code.
       }
     }
     if (!this.#scanner) return false;
@@ -121,7 +118,9 @@ class Comparer implements CodeComparer {
     let state = this.#plain[base];
     if (state === 0) {
       const symbol = this.#base.elf.symbols[base]!;
-      state = symbol.type === 'section' || isNamelessConstant(this.#base.elf, symbol) ? 2 : 1;
+      const plain =
+        symbol.type !== 'section' && symbol.place !== 'abs' && this.#next.elf.symbols[next]!.place !== 'abs';
+      state = plain && !isNamelessConstant(this.#base.elf, symbol) ? 1 : 2;
       this.#plain[base] = state;
     }
     return state === 1;
@@ -287,6 +286,10 @@ function soleThing(side: Side, place: ElfSymbol['place']): ElfSymbol | undefined
   if (side.places.extent(section.index, 0) !== section.size) return undefined;
   return !isCode(section) || side.places.bodiesIn(section.index)[0]?.symbols.length === 1 ? first : undefined;
 }
+
+/** The section holds nothing but this body. */
+const isWhole = ({ elf }: Side, { section, start, size }: Body): boolean =>
+  start === 0 && size === elf.sections[section]!.size;
 
 /** State of the comparison of two bodies. */
 interface Walk {

@@ -1,3 +1,4 @@
+import { dataSize, isDataLabel } from '../asm/labels.ts';
 import { isCode, isMapping, isNamelessConstant, SHF } from '../asm/places.ts';
 import type { DwarfVariable } from '../dwarf/types.ts';
 import type { ElfSymbol } from '../elf/types.ts';
@@ -37,7 +38,8 @@ export function diffData(base: Side, next: Side, pairing: Pairing, meaning: Mean
 
 function isData(side: Side, symbol: ElfSymbol): boolean {
   if (symbol.place === 'common') return true;
-  if (symbol.type !== 'object' && symbol.type !== 'tls' && symbol.type !== 'common') return false;
+  if (symbol.type !== 'object' && symbol.type !== 'tls' && symbol.type !== 'common' && !isDataLabel(side.elf, symbol))
+    return false;
   if (isMapping(side.elf, symbol)) return false;
   if (typeof symbol.place !== 'number') return false;
   const section = side.elf.sections[symbol.place];
@@ -109,8 +111,8 @@ function lone(
     name: symbol.name,
     status,
     ...(fresh ? { next: symbol } : { base: symbol }),
-    baseSize: fresh ? 0 : symbol.size,
-    nextSize: fresh ? symbol.size : 0,
+    baseSize: fresh ? 0 : dataSize(side.elf, symbol),
+    nextSize: fresh ? dataSize(side.elf, symbol) : 0,
     ...(section === undefined ? {} : fresh ? { nextSection: section } : { baseSection: section }),
     differs: [],
     ...facts(side, symbol, variableOf(symbol, variables)),
@@ -127,7 +129,9 @@ function compare(
   nextVariables: ReadonlyMap<string, DwarfVariable>,
 ): DataChange | undefined {
   const differs: DataChange['differs'][number][] = [];
-  if (from.size !== to.size) differs.push('size');
+  const baseSize = dataSize(base.elf, from);
+  const nextSize = dataSize(next.elf, to);
+  if (baseSize !== nextSize) differs.push('size');
   const variable = variableOf(to, nextVariables) ?? variableOf(from, baseVariables);
   const first = firstDifference(base, next, from, to, meaning, variable, (pointer) =>
     sayTheirLine(base, { ...at(from, pointer), decl: variableOf(from, baseVariables)?.decl }, next, {
@@ -148,8 +152,8 @@ function compare(
     status: 'changed',
     base: from,
     next: to,
-    baseSize: from.size,
-    nextSize: to.size,
+    baseSize,
+    nextSize,
     ...(baseSection === undefined ? {} : { baseSection }),
     ...(nextSection === undefined ? {} : { nextSection }),
     differs,
@@ -176,7 +180,7 @@ function firstDifference(
   const left = base.elf.sections[from.place];
   const right = next.elf.sections[to.place];
   if (!left || !right || isCode(left) || isCode(right)) return undefined;
-  const size = Math.min(from.size, to.size);
+  const size = Math.min(dataSize(base.elf, from), dataSize(next.elf, to));
   // The line of a debug message moves with every edit above it, and is there to be read by people only.
   const line = lineField(next.object, right, variable);
   const bytes = line

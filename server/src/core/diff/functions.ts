@@ -1,5 +1,6 @@
-import type { Body } from '../asm/places.ts';
+import { type Body, isMapping } from '../asm/places.ts';
 import { functionAt } from '../asm/source.ts';
+import { firstAt } from '../asm/targets.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { CodeComparer } from './code.ts';
 import type { ConstantUsers } from './constants.ts';
@@ -61,7 +62,8 @@ export function compareFunctions(
       const names = constants.of(body, partner);
       const pair = changed(base, next, body, partner, from, to);
       const change = names.length > 0 ? { ...pair, constants: names } : pair;
-      if (names.length === 0 && code.same(body, partner)) unchanged.push(change);
+      const same = names.length === 0 && code.same(body, partner) && sameEntries(base, next, pairing, body, partner);
+      if (same) unchanged.push(change);
       else found.push(change);
     }
   }
@@ -77,6 +79,43 @@ export function compareFunctions(
   const family = completeFamilies(found, unchanged);
   const changes = [...found, ...family].filter((change) => !isTypePrefix(change.name, change.parent)).sort(inOrder);
   return { changes, same: unchanged.length - family.length };
+}
+
+/** Names in the middle of a function, which assembly calls and jumps to, stand for the same instruction. */
+function sameEntries(base: Side, next: Side, pairing: Pairing, from: Body, to: Body): boolean {
+  return entriesIn(base, from).every((label) => {
+    const index = pairing.forward.get(label.index);
+    const other = index === undefined ? undefined : next.elf.symbols[index];
+    if (other?.place !== to.section || other.offset < to.start || other.offset >= to.start + to.size) return true;
+    const [before, after] = [label.offset - from.start, other.offset - to.start];
+    const ordinal = base.scanOf(from)?.ordinalAt(before) ?? -1;
+    return ordinal >= 0 ? ordinal === next.scanOf(to)?.ordinalAt(after) : before === after;
+  });
+}
+
+const entries = new WeakMap<Side, ReadonlyMap<number, readonly ElfSymbol[]>>();
+
+/** Names without a type in the middle of a function. */
+function entriesIn(side: Side, { section, start, size }: Body): readonly ElfSymbol[] {
+  let bySection = entries.get(side);
+  if (!bySection) {
+    const found = new Map<number, ElfSymbol[]>();
+    for (const symbol of side.elf.symbols) {
+      const { type, place, name } = symbol;
+      if (type !== 'notype' || typeof place !== 'number' || name === '' || isMapping(side.elf, symbol)) continue;
+      const list = found.get(place);
+      if (list) list.push(symbol);
+      else found.set(place, [symbol]);
+    }
+    for (const list of found.values()) list.sort((a, b) => a.offset - b.offset);
+    bySection = found;
+    entries.set(side, found);
+  }
+  const all = bySection.get(section);
+  if (!all) return [];
+  const inside: ElfSymbol[] = [];
+  for (let i = firstAt(all, start + 1); i < all.length && all[i]!.offset < start + size; i++) inside.push(all[i]!);
+  return inside;
 }
 
 /** Clang's `-fsanitize=kcfi` puts the number of its type in front of a function, with a symbol of its own: a part, not a function. */

@@ -14,6 +14,7 @@ import {
   SHF,
 } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
+import { RELOCATED } from '../asm/scan.ts';
 import type { BodyScan } from '../asm/scans.ts';
 import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfFile, Section } from '../elf/types.ts';
@@ -103,6 +104,9 @@ class Comparison implements Meaning {
       return base.delta === next.delta;
     }
     if (this.#pairing.forward.get(from.index) !== to.index) return this.#sameByPlace(base, next);
+    // The name of a number: the linker puts that into the code.
+    if (from.place === 'abs' || to.place === 'abs')
+      return from.place === to.place && from.value + BigInt(base.delta) === to.value + BigInt(next.delta);
     if (base.delta !== next.delta) return this.#sameInCode(base, next);
     return base.named || next.named || this.#sameNeighbour(base, next);
   }
@@ -204,22 +208,25 @@ class Comparison implements Meaning {
     return this.#sameReferences(from, baseAt - (baseAt % size), to, nextAt - (nextAt % size), size);
   }
 
-  /** Constants among the code: of a vector's size at most, and up to the next one that anything refers to. */
+  /** Constants among the code: up to the next ones that anything refers to. */
   #samePool(base: Target, next: Target): boolean {
     const roomOf = (side: Side, { section, offset }: Target) => {
       const starts = this.#poolStarts(side, section);
-      const end = Math.min(offset + 16, poolEnd(side.elf, section, offset) ?? offset);
+      const end = poolEnd(side.elf, section, offset) ?? offset;
       return Math.min(end, starts[lastAtOrBefore(starts, offset) + 1] ?? end) - offset;
     };
-    const size = Math.min(roomOf(this.#base, base), roomOf(this.#next, next));
+    const [before, after] = [roomOf(this.#base, base), roomOf(this.#next, next)];
+    const size = Math.min(before, after);
     const [from, to] = [this.#base.elf.sections[base.section]!, this.#next.elf.sections[next.section]!];
     return (
       sameBytes(from, base.offset, to, next.offset, size) &&
-      this.sameRelocations(base.section, base.offset, next.section, next.offset, size)
+      this.sameRelocations(base.section, base.offset, next.section, next.offset, size) &&
+      isRoom(this.#base, from, base.offset + size, base.offset + before) &&
+      isRoom(this.#next, to, next.offset + size, next.offset + after)
     );
   }
 
-  /** Offsets in a section of code that relocations of AArch64 refer to through the section's symbol, in order. */
+  /** Offsets in a section of AArch64 code that its code refers to, directly or through the section's symbol, in order. */
   #poolStarts(side: Side, section: number): readonly number[] {
     let bySection = this.#pools.get(side.elf);
     if (!bySection) {
@@ -232,6 +239,11 @@ class Comparison implements Meaning {
       for (const { symbol, addend } of side.elf.relocationsOf(section)) {
         const target = side.elf.symbols[symbol];
         if (target?.type === 'section' && target.place === section) found.add(target.offset + addend);
+      }
+      for (const body of side.places.bodiesIn(section)) {
+        const scan = side.scanOf(body)?.scan;
+        for (let i = 0; scan && i < scan.count; i++)
+          if (scan.relSize[i] !== 0 && scan.target[i] !== RELOCATED) found.add(body.start + scan.target[i]!);
       }
       starts = [...found].sort((a, b) => a - b);
       bySection.set(section, starts);

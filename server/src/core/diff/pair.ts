@@ -1,6 +1,7 @@
+import { isDataLabel } from '../asm/labels.ts';
 import { isMapping, isNamelessConstant, placesOf, SHF } from '../asm/places.ts';
 import { relocationTarget } from '../asm/targets.ts';
-import type { ElfSymbol } from '../elf/types.ts';
+import type { ElfFile, ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import type { Problem } from '../problem.ts';
 import { linesInNames, pairRenumbered } from './pair-numbers.ts';
@@ -19,10 +20,10 @@ export function cloneStem(name: string): string {
   return name.includes('.') ? name.replace(/\.\d+(?=\.|$)/g, '') : name;
 }
 
-/** What a symbol can be paired with: code with code, data with data. */
-function classOf(symbol: ElfSymbol): string {
+/** What a symbol can be paired with: code with code, data with data, whether assembly gave it a type or not. */
+function classOf(elf: ElfFile, symbol: ElfSymbol): string {
   if (symbol.type === 'func' || symbol.type === 'ifunc') return 'code';
-  if (symbol.type === 'object' || symbol.type === 'common') return 'data';
+  if (symbol.type === 'object' || symbol.type === 'common' || isDataLabel(elf, symbol)) return 'data';
   return symbol.type;
 }
 
@@ -108,11 +109,12 @@ class Pairer implements Pairing {
           continue;
         if (typeof symbol.place !== 'number' && symbol.place !== 'abs') continue;
         if (isNamelessConstant(object.elf, symbol) || isMapping(object.elf, symbol)) continue;
-        // `renumbered` decides on these.
-        if ((lines.size > 0 && lines.has(`${symbol.place}:${symbol.offset}`)) || COUNTED.test(symbol.name)) continue;
+        // `renumbered` decides on these, but for labels.
+        const numbered = lines.size > 0 && lines.has(`${symbol.place}:${symbol.offset}`);
+        if ((numbered || COUNTED.test(symbol.name)) && symbol.type !== 'notype') continue;
         const scope = typeof symbol.place === 'number' ? scopes.get(symbol.place)?.get(symbol.offset) : undefined;
-        const name = scope !== undefined && classOf(symbol) !== 'code' ? scope : cloneStem(symbol.name);
-        const key = `${classOf(symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}\0${name}`;
+        const name = scope !== undefined && classOf(object.elf, symbol) !== 'code' ? scope : cloneStem(symbol.name);
+        const key = `${classOf(object.elf, symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}\0${name}`;
         let group = groups.get(key);
         if (!group) {
           group = { base: [], next: [], numbered: false };
@@ -138,7 +140,7 @@ class Pairer implements Pairing {
       return;
     }
     // The most telling evidence first; each round pairs only what is unique under it.
-    const code = classOf(group.base[0]!) === 'code';
+    const code = classOf(this.#base.elf, group.base[0]!) === 'code';
     const b = this.#base;
     const n = this.#next;
     const size = (_o: ObjectModel, s: ElfSymbol) => `${s.size}`;
@@ -202,7 +204,7 @@ class Pairer implements Pairing {
       forward: this.forward,
       backward: this.backward,
       pair: (base, next) => this.#pair(base, next),
-      kindOf: (symbol) => `${classOf(symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}`,
+      kindOf: (elf, symbol) => `${classOf(elf, symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}`,
     });
   }
 
@@ -211,11 +213,12 @@ class Pairer implements Pairing {
     const byName = new Map<string, ElfSymbol>();
     for (const symbol of this.#next.elf.symbols) {
       if (this.backward.has(symbol.index) || typeof symbol.place === 'string' || symbol.type === 'section') continue;
-      if (symbol.name !== '' && symbol.type !== 'file') byName.set(`${classOf(symbol)}\0${symbol.name}`, symbol);
+      if (symbol.name !== '' && symbol.type !== 'file')
+        byName.set(`${classOf(this.#next.elf, symbol)}\0${symbol.name}`, symbol);
     }
     for (const symbol of this.#base.elf.symbols) {
       if (this.forward.has(symbol.index) || typeof symbol.place === 'string' || symbol.type === 'section') continue;
-      const partner = byName.get(`${classOf(symbol)}\0${symbol.name}`);
+      const partner = byName.get(`${classOf(this.#base.elf, symbol)}\0${symbol.name}`);
       if (partner && partner.bind !== symbol.bind) this.#pair(symbol, partner);
     }
   }

@@ -1,4 +1,5 @@
-import { isCode, isNamelessConstant, isNobits, isStrings, placesOf, SHF } from '../asm/places.ts';
+import { dataSize } from '../asm/labels.ts';
+import { isCode, isNamelessConstant, isNobits, isRecord, isRelro, isStrings, placesOf, SHF } from '../asm/places.ts';
 import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
@@ -139,7 +140,8 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     const section = this.next(unit).sections[symbol.place as number];
     if (!section) return undefined;
     if (isCode(section)) return this.#function(unit, symbol, true);
-    return this.#piece(unit, section, symbol.offset, symbol.offset + symbol.size, 'data', symbol.name, true);
+    const end = symbol.offset + dataSize(this.next(unit), symbol);
+    return this.#piece(unit, section, symbol.offset, end, 'data', symbol.name, true);
   }
 
   protected code(piece: Piece, relocation: Relocation, _target: Target, found: CodeTarget, call: boolean): Resolved {
@@ -177,6 +179,12 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     if (symbol && isNamelessConstant(elf, symbol))
       return constant(symbol.offset, symbol.offset + symbol.size, symbol.name);
     if (!symbol) {
+      if (section.flags & SHF.write && !isRelro(section) && !isRecord(section))
+        return this.forbidden(
+          piece,
+          relocation,
+          `it refers to data without a name in ${section.name}, of which the program has its own copy`,
+        );
       const start = this.#gapStart(piece.unit, section, target.offset);
       return constant(start, placesOf(elf).extent(section.index, target.offset), section.name);
     }
@@ -201,7 +209,7 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     if (base && !(readOnly && (changed || this.#holdsLabels(piece.unit, section, symbol))))
       return this.#import(piece.unit, base, target.delta, false);
     if (symbol.size === 0 && !isNobits(section)) return constant(0, section.size, section.name);
-    const end = symbol.offset + symbol.size;
+    const end = symbol.offset + dataSize(elf, symbol);
     const made = this.#piece(piece.unit, section, symbol.offset, end, 'data', symbol.name, !base);
     return { to: { kind: 'piece', piece: made }, delta: target.delta };
   }

@@ -1,6 +1,7 @@
 import { scannerFor } from '../asm/machine.ts';
 import { type Body, isNobits, placesOf } from '../asm/places.ts';
 import { KIND } from '../asm/scan.ts';
+import type { ElfSymbol } from '../elf/types.ts';
 import { type NewRelocation, type NewSection, type NewSymbol, writeElf } from '../elf/write.ts';
 import type { Finding } from '../findings/types.ts';
 import { compareToLinked } from './baseline.ts';
@@ -192,7 +193,7 @@ function replacedFunction(
     replacement,
     newSize: one.body.size,
     jumpAt,
-    parts: coldParts(planned, places.bodies, name),
+    parts: [...coldParts(planned, places.bodies, name), ...tailPart(body!, linked)],
   };
 }
 
@@ -215,6 +216,12 @@ function coldParts(planned: PlannedUnit, bodies: readonly Body[], name: string):
       return linked ? [{ name: symbol.name, address: hexAddress(linked.value), size: linked.size }] : [];
     });
 }
+
+/** What inline assembly put behind the function's end: threads may stand there as well. */
+const tailPart = (body: Body, linked: ElfSymbol): ReplacedFunction['parts'] =>
+  body.tail === undefined
+    ? []
+    : [{ name: `${linked.name}.tail`, address: hexAddress(linked.value + BigInt(linked.size)), size: body.tail }];
 
 /** Names of the payload's own symbols: the source's, made unique with the unit's number where several have one name. */
 function pieceNames(plan: Plan): string[] {
