@@ -17,7 +17,8 @@ export interface Selection {
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
 }
 
-const COLD = /\.cold(\.\d+)?$/;
+/** The end of the name of a cold part. */
+export const COLD = /\.cold(\.\d+)?$/;
 
 /** `foo.isra.3` → `foo.isra`: what kind of copy of a function it is, which decides how it is called. */
 const shape = (name: string): string => name.replace(/\.\d+/g, '');
