@@ -36,6 +36,9 @@ interface Case {
   readonly types?: readonly string[];
   readonly edits?: boolean;
 }
+/** A load from the literal pool that the assembler puts behind the function, out of its size. */
+const LITERAL = '#define LOAD(what) ({ long r_; asm("ldr %0, =" what : "=r"(r_)); r_; })\n';
+
 const CASES: readonly Case[] = [
   {
     name: 'lines, order of functions, a function and a string more',
@@ -105,6 +108,12 @@ const CASES: readonly Case[] = [
     next: `${D}/* more */\nint f(int a)\n{\n  CHECK(a > 3);\n  return ext(a + 71);\n}\n`,
     changes: ['f changed'],
     edits: true,
+  },
+  {
+    name: 'constants among the code that inline assembly loads: one more in front, another address, another number',
+    base: `${D}${LITERAL}long f(long a) { return LOAD("0x123456789abcdef0") + ext(a); }\nlong g(long a) { return LOAD("ext2") + ext(a); }\nlong h(long a) { return LOAD("0x0fedcba987654321") + ext(a); }\nlong i(long a) { return LOAD("ext2") - LOAD("0x1111222233334444") + ext(a); }\n`,
+    next: `${D}${LITERAL}long e(long a) { return LOAD("0x5555666677778888") + ext(a); }\nlong f(long a) { return LOAD("0x123456789abcdef0") + ext(a); }\nlong g(long a) { return LOAD("ext") + ext(a); }\nlong h(long a) { return LOAD("0x0fedcba987654322") + ext(a); }\nlong i(long a) { return LOAD("ext2") - LOAD("0x1111222233334444") + ext(a); }\n`,
+    changes: ['e new', 'g changed', 'h changed'],
   },
   {
     name: 'thread-local variables and floating-point constants',

@@ -5,7 +5,8 @@ import type { ElfSymbol } from '../elf/types.ts';
 import type { CodeComparer } from './code.ts';
 import type { ConstantUsers } from './constants.ts';
 import type { Side } from './meaning.ts';
-import { cloneStem, type Pairing } from './pair.ts';
+import type { Pairing } from './pair.ts';
+import { cloneStem } from './pair-keys.ts';
 
 /** A function that differs, before anything is said about why. */
 export interface BodyChange {
@@ -77,7 +78,7 @@ export function compareFunctions(
     }
   }
   const family = completeFamilies(found, unchanged);
-  const changes = [...found, ...family].filter((change) => !isTypePrefix(change.name, change.parent)).sort(inOrder);
+  const changes = [...found, ...family].filter((change) => !isPrefix(change.name, change.parent)).sort(inOrder);
   return { changes, same: unchanged.length - family.length };
 }
 
@@ -118,10 +119,15 @@ function entriesIn(side: Side, { section, start, size }: Body): readonly ElfSymb
   return inside;
 }
 
-/** Clang's `-fsanitize=kcfi` puts the number of its type in front of a function, with a symbol of its own: a part, not a function. */
-function isTypePrefix(name: string, parent: string | undefined): boolean {
-  return parent !== undefined && name === `__cfi_${parent}`;
+/**
+ * Clang's `-fsanitize=kcfi` puts the number of its type in front of a function, and Linux's objtool names the room that patchable entries have
+ * there: parts with symbols of their own, not functions.
+ */
+function isPrefix(name: string, parent: string | undefined): boolean {
+  return parent !== undefined && PREFIX.test(name) && name.replace(PREFIX, '') === parent;
 }
+
+const PREFIX = /^__(cfi|pfx)_/;
 
 /** The names of a body, the one to report first: an indirect function, else the name in the debug information rather than an alias. */
 function ownNameFirst(side: Side, body: Body): readonly ElfSymbol[] {
@@ -169,14 +175,17 @@ const functionNames = new WeakMap<Side, ReadonlySet<string>>();
 
 /** Name of the function that a symbol is a compiler clone of, where that function exists. */
 function parentOf(side: Side, symbol: ElfSymbol): string | undefined {
-  const prefix = symbol.name.startsWith('__cfi_');
+  const prefix = PREFIX.test(symbol.name);
   if (!prefix && !CLONE.test(symbol.name)) return undefined;
   let names = functionNames.get(side);
   if (!names) {
     names = new Set(side.places.bodies.flatMap((body) => body.symbols.map((one) => one.name)));
     functionNames.set(side, names);
   }
-  if (prefix) return names.has(symbol.name.slice(6)) ? symbol.name.slice(6) : undefined;
+  if (prefix) {
+    const own = symbol.name.replace(PREFIX, '');
+    return names.has(own) ? own : undefined;
+  }
   // The nearest one first: the cold part of a clone belongs to the clone.
   let name = symbol.name;
   for (let dot = name.lastIndexOf('.'); dot > 0; dot = name.lastIndexOf('.')) {

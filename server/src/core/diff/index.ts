@@ -39,7 +39,7 @@ export interface DiffOptions {
 export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): ObjectDiff {
   const base = createSide(pair.base);
   const next = createSide(pair.next);
-  const pairing = pairSymbols(pair.base, pair.next);
+  const pairing = pairSymbols(pair.base, pair.next, options.edits);
   const meaning = createMeaning(base, next, pairing);
   const special = createSpecialComparer(base, next, meaning);
   const bytes = createCodeComparer(base, next, pairing, meaning);
