@@ -210,8 +210,18 @@ function bodiesByName(object: ObjectModel, scope: Scope): ReadonlyMap<string, El
 /** Whether two sequences take and release otherwise. A lock that one side does not name may be any. */
 export function sameLocking(before: readonly LockCall[], after: readonly LockCall[], around: Surroundings): boolean {
   if (before.length !== after.length) return false;
-  return before.every(({ name, lock }, i) => {
+  const same = before.every(({ name, lock }, i) => {
     const other = after[i]!;
     return name === other.name && !areDifferent(lock, other.lock, around);
   });
+  return same && !isReordered(before, after, around);
+}
+
+/** The same locks in another order: also where it cannot be told of two of them whether they are one, as of a parameter and a pointer in memory. */
+function isReordered(before: readonly LockCall[], after: readonly LockCall[], { base, next }: Surroundings): boolean {
+  const keys = [before, after].map((calls) => calls.map(({ lock }) => lock?.value.key ?? ''));
+  if (keys.some((list) => list.includes('')) || base.join() !== next.join()) return false;
+  const [a, b] = keys.map((list) => list.join('\n'));
+  const [sortedA, sortedB] = keys.map((list) => [...list].sort().join('\n'));
+  return a !== b && sortedA === sortedB;
 }
