@@ -4,6 +4,7 @@ import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { type LockCall, lockCalls, sameLocking } from './lock-calls.ts';
 import { functionAt, lockText, parametersOf, type Surroundings } from './lock-identity.ts';
+import { lockPaths, type PathChange, pathChanges } from './lock-paths.ts';
 import { finding, replacedFunctions } from './support.ts';
 import type { Hazard, HazardInput } from './types.ts';
 
@@ -18,23 +19,42 @@ export const lockSemantics: Hazard = {
       const inlined = inlinedOn(base, fn.base, next, fn.next);
       const before = lockCalls(base, fn.base, { only: gone, inlined: inlined.next });
       const after = lockCalls(next, fn.next, { only: added, inlined: inlined.base });
-      if (sameLocking(before, after, surroundings(input, fn))) return [];
+      const around = surroundings(input, fn);
+      const same = sameLocking(before, after, around);
+      const ways = waysOf(input, fn, around);
+      if (same && ways.length === 0) return [];
+      const how = [
+        ...(same ? [] : [`${words(before)} → ${words(after)}`]),
+        ...ways.slice(0, 3).map((one) => one.text),
+      ].join('; ');
       return [
         finding({
           code: 'lock-semantics',
           severity: 'review',
           symbol: fn.name,
           at: fn.at,
-          message: `${fn.name}() takes or releases locks otherwise than before (${words(before)} → ${words(after)}). While the patch is applied, a lock taken by old code may be released by new code or not at all, and callers that stay old rely on the old order. Check each path against the code outside the patch.`,
-          evidence: { base: before.map(text), next: after.map(text) },
-          related: after
-            .slice(0, 12)
-            .map((call) => ({ ...(call.at && { at: call.at }), message: `${text(call)} now` })),
+          message: `${fn.name}() takes or releases locks otherwise than before (${how}). While the patch is applied, a lock taken by old code may be released by new code or not at all, and callers that stay old rely on the old order. Check each path against the code outside the patch.`,
+          evidence: {
+            base: before.map(text),
+            next: after.map(text),
+            ...(ways.length > 0 && { ways: ways.map((one) => one.text) }),
+          },
+          related: [
+            ...ways.map((one) => ({ ...(one.at && { at: one.at }), message: one.text })),
+            ...after.map((call) => ({ ...(call.at && { at: call.at }), message: `${text(call)} now` })),
+          ].slice(0, 12),
         }),
       ];
     });
   },
 };
+
+/** What differs on the ways through a function. */
+function waysOf({ pair }: HazardInput, { base, next }: FunctionChange, around: Surroundings): readonly PathChange[] {
+  const before = base && lockPaths(pair.base, base);
+  const after = before && next && lockPaths(pair.next, next);
+  return after ? pathChanges(before, after, around) : [];
+}
 
 /** Functions that one side has and the other has not, not even as a function that a part or clone was made of: that is called there instead. */
 function onlyIn({ diff, pair }: HazardInput, status: 'new' | 'removed'): ReadonlySet<string> {
