@@ -157,3 +157,72 @@ hazard('lock-semantics: near miss, questions and management whose names have a l
   base: named(''),
   next: named('x += ev_lock_count(); lock_init(&p->io); free_lock(&p->cfg); lock_stats(&p->io);'),
 });
+
+const ways = (body: string, mark = '', head = ''): string => port(body, mark).replace('int run(', `${head}int run(`);
+const classic = (before: string, inside: string, after = ''): string =>
+  `int r = -1;\n${before} mutex_lock(&p->io);\n mutex_lock(&p->cfg);\n ${inside}\nout: __attribute__((unused));\n mutex_unlock(&p->cfg);\n mutex_unlock(&p->io);\n ${after}\n return r;`;
+const checked = classic('', 'if (check(x)) goto out;\n r = work(x);');
+const changed = (title: string, next: string, ...expected: string[]): void =>
+  hazard(`lock-semantics: ${title}`, {
+    base: ways(checked),
+    next: ways(next, REPORT),
+    check: ({ findings }) => {
+      const found = findings.find(({ code }) => code === 'lock-semantics')?.evidence.ways;
+      assert.deepEqual(found, expected);
+    },
+  });
+changed(
+  'a return that keeps both locks',
+  checked.replace('goto out', 'return r'),
+  'a way out keeps p->io, which it did not before',
+  'a way out keeps p->cfg, which it did not before',
+);
+changed(
+  'a check in front of the locks',
+  classic('if (check(x)) return r;', 'r = work(x);'),
+  'check() was called with a lock held, and is called without one now',
+);
+changed(
+  'work behind the release',
+  classic('', 'r = check(x);\n if (r) goto out;', 'if (!r) r = work(x);'),
+  'work() was called with a lock held, and is called without one now',
+);
+changed(
+  'a call of another function that keeps both',
+  checked.replace('goto out', 'return emit(x)'),
+  'a way out keeps p->io, which it did not before',
+  'a way out keeps p->cfg, which it did not before',
+);
+const quiet = (title: string, before: string, after: string, head = ''): void =>
+  hazard(`lock-semantics: near miss, ${title}`, { base: ways(before, '', head), next: ways(after, '', head) });
+quiet('one more return before the locks', checked, checked.replace('int r = -1;', 'int r = -1; if (x > 9) return 3;'));
+quiet(
+  'one more check that releases',
+  checked,
+  checked.replace('r = work(x);', 'if (x == 77) goto out;\n r = work(x);'),
+);
+quiet(
+  'the end of the program with the locks held',
+  checked,
+  checked.replace('r = work(x);', 'if (x == 77) abort();\n r = work(x);'),
+);
+const maybe = (n: number): string =>
+  `if (x > 3) mutex_lock(&p->io);\n p->q += work(x) + ${n};\n if (p->q == 3 && ${n} > 1) emit(x);\n if (x > 3) mutex_unlock(&p->io);\n return p->q;`;
+quiet('a lock that is taken and released under the same condition', maybe(1), maybe(2));
+const tried = (n: number): string =>
+  `if (!mutex_trylock(&p->io)) return ${n};\n p->q += work(x + ${n});\n mutex_unlock(&p->io);\n return p->q;`;
+quiet('a lock that is tried', tried(1), tried(2));
+const locks = (n: number): string =>
+  `mutex_lock(&p->io);\n if (check(x)) { mutex_unlock(&p->io); return -1; }\n return x + ${n};`;
+quiet('a function that is made to return with the lock', locks(1), locks(2));
+quiet(
+  'a release in another function of the unit',
+  checked,
+  checked.replace('goto out', 'return let_go(p, r)'),
+  '__attribute__((noinline)) static int let_go(struct port *p, int r) { mutex_unlock(&p->cfg); mutex_unlock(&p->io); return r * p->q; }\nint use_it(struct port *p) { return let_go(p, 1); }\n',
+);
+quiet(
+  'one more message outside of the locks',
+  checked,
+  checked.replace('int r = -1;', 'int r = -1; if (x > 99) note(p);'),
+);

@@ -185,10 +185,10 @@ function backwards(next: readonly (readonly number[])[], starts: readonly number
   return found;
 }
 
-function callsHeld({ rows }: RowGraph, { sure, maybe }: HeldBefore): ReadonlyMap<string, Held> {
+function callsHeld({ rows, exits }: RowGraph, { sure, maybe }: HeldBefore): ReadonlyMap<string, Held> {
   const places = new Map<string, Map<string, { always: boolean; never: boolean; at: SourceLocation | undefined }>>();
   for (const [i, row] of rows.entries()) {
-    const name = isCallRow(row) ? calleeIn(row) : undefined;
+    const name = isCallRow(row) || exits.has(i) ? calleeIn(row) : undefined;
     if (name === undefined || isLocking(name) || beside.test(name) || !sure[i] || !maybe[i]) continue;
     const path = [...(row.inlinedAt ?? []), row.source].map((at) => `${at?.line}:${at?.column}`).join(' ');
     const list = places.get(name) ?? new Map();
