@@ -1,3 +1,4 @@
+import { displayName } from '../asm/names.ts';
 import type { AsmRow } from '../asm/types.ts';
 import { referencesFrom } from '../diff/references.ts';
 import { plainName } from '../diff/signatures.ts';
@@ -8,7 +9,7 @@ import type { ObjectModel } from '../object.ts';
 import { lockOf } from './lock-calls.ts';
 import { areDifferent, type Lock, lockText, mayBeSame, parametersOf, type Surroundings } from './lock-identity.ts';
 import { isAcquire, isLocking, isRelease } from './lock-names.ts';
-import { calleeIn, isCallRow, type RowGraph, rowGraphOf } from './rows-graph.ts';
+import { calleeIn, functionNamed, isCallRow, isJoinBehind, type RowGraph, rowGraphOf } from './rows-graph.ts';
 import { parameters, type State, statesOf } from './values.ts';
 
 /** What a function does with locks on its ways. */
@@ -98,11 +99,12 @@ function releasesInside(object: ObjectModel, name: string, depth: number): boole
   const answer = known.get(name);
   if (answer !== undefined || depth >= MAX_DEPTH) return answer ?? false;
   known.set(name, false);
-  const symbol = object.elf.symbols.find((one) => one.type === 'func' && one.name === name && one.size > 0);
+  const symbol = functionNamed(object, name);
   const found =
     symbol !== undefined &&
     referencesFrom(object, [symbol]).some(
-      ({ call, target }) => call && (isRelease(target.name) || releasesInside(object, target.name, depth + 1)),
+      ({ call, target }) =>
+        call && (isRelease(target.name) || releasesInside(object, displayName(object, target), depth + 1)),
     );
   known.set(name, found);
   return found;
@@ -157,16 +159,14 @@ function reachingExit({ next, exits }: RowGraph): ReadonlySet<number> {
 
 /** Rows from which some way releases a lock, or may: also where it is not sure that a call comes back to what stands behind it. */
 function mayRelease({ rows, next }: RowGraph, events: readonly Event[], lock: Lock): ReadonlySet<number> {
+  const doubtful = (i: number) => isCallRow(rows[i]!) && isJoinBehind(rows, i);
   const returning = new Set(
-    rows.flatMap((row, i) => {
-      const after = rows[i + 1];
-      return isCallRow(row) && after && after.label === undefined && !after.padding ? (calleeIn(row) ?? []) : [];
-    }),
+    rows.flatMap((row, i) => (isCallRow(row) && rows[i + 1] && !doubtful(i) ? (calleeIn(row) ?? []) : [])),
   );
   const starts = rows.flatMap((row, i) => {
     const event = events[i];
     if (event && 'release' in event && mayBeSame(event.release, lock)) return [i];
-    return isCallRow(row) && rows[i + 1]?.label !== undefined && !returning.has(calleeIn(row) ?? '') ? [i] : [];
+    return doubtful(i) && !returning.has(calleeIn(row) ?? '') ? [i] : [];
   });
   return backwards(next, starts);
 }

@@ -31,6 +31,36 @@ export const isCallRow = ({ mnemonic }: AsmRow): boolean => mnemonic === 'call' 
 export const calleeIn = ({ references }: AsmRow): string | undefined =>
   references.find(({ kind }) => kind === 'function' || kind === 'external')?.name;
 
+/** Names of functions that report what must not be, and mostly do not return; they are not declared so everywhere. */
+const likelyDead =
+  /(^|_)(panic|fatal|die|abort|unreachable|assert(ion)?(_?fail(ed|ure)?)?|oom)(_|$)|Panic|Fatal|Assert|Unreachable/;
+
+/** A call behind which its caller does not go on: known by name, or of a likely name with a place behind it that others jump to. */
+function endsAt(rows: readonly AsmRow[], at: number): boolean {
+  const name = isCallRow(rows[at]!) ? calleeIn(rows[at]!) : undefined;
+  return name !== undefined && (isDeadEndName(name) || (likelyDead.test(name) && isJoinBehind(rows, at)));
+}
+
+/** Whether a place that others jump to comes next, padding left out: it need not be reached from here. */
+export function isJoinBehind(rows: readonly AsmRow[], at: number): boolean {
+  let next = at + 1;
+  while (rows[next]?.mnemonic === 'nop' && rows[next]!.label === undefined) next++;
+  return rows[next] !== undefined && rows[next]!.label !== undefined;
+}
+
+const named = new WeakMap<ObjectModel, ReadonlyMap<string, ElfSymbol>>();
+
+/** The function of an object that listings call so. */
+export function functionNamed(object: ObjectModel, name: string): ElfSymbol | undefined {
+  let known = named.get(object);
+  if (!known) {
+    const functions = object.elf.symbols.filter(({ type, size }) => type === 'func' && size > 0);
+    known = new Map(functions.map((symbol) => [displayName(object, symbol), symbol]));
+    named.set(object, known);
+  }
+  return known.get(name);
+}
+
 const graphs = new WeakMap<ObjectModel, Map<number, RowGraph | undefined>>();
 
 /** The graph of a function, kept with the object; undefined where it is no code or too long. */
@@ -83,7 +113,7 @@ function build(object: ObjectModel, symbol: ElfSymbol): RowGraph | undefined {
           if (!other && to.length > 0) indirect.push(at);
           else if (!other || !isDeadEndName(other.name)) exits.add(at);
         }
-      } else if (isCallRow(row) && isDeadEndName(calleeIn(row) ?? '')) next.push([]);
+      } else if (endsAt(piece.rows, i)) next.push([]);
       else next.push(through);
     }
   }

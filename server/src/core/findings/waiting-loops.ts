@@ -1,12 +1,12 @@
 import { displayName } from '../asm/names.ts';
 import type { AsmRow } from '../asm/types.ts';
-import { referencesOf } from '../diff/references.ts';
+import { referencesFrom, referencesOf } from '../diff/references.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
 import { EM_AARCH64 } from '../elf/constants.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { isLocking } from './lock-names.ts';
-import { calleeIn, isCallRow, type RowGraph, rowGraphOf } from './rows-graph.ts';
+import { calleeIn, functionNamed, isCallRow, type RowGraph, rowGraphOf } from './rows-graph.ts';
 import { argumentRegisters, statesOf } from './values.ts';
 
 /** Waits for the next event, client or request: a loop around it serves as long as the program works. */
@@ -96,7 +96,11 @@ function servesInside(object: ObjectModel, name: string, depth: number): string 
   if (known.has(name) || depth >= MAX_DEPTH) return known.get(name);
   // Stands for itself where it calls itself.
   known.set(name, undefined);
-  const callees = callsIn(object).get(name) ?? [];
+  // Nothing is looked for where nothing of the kind is called.
+  const symbol = object.elf.symbols.some((one) => serving.test(one.name)) ? functionNamed(object, name) : undefined;
+  const callees = symbol
+    ? referencesFrom(object, [symbol]).flatMap(({ call, target }) => (call ? [displayName(object, target)] : []))
+    : [];
   const found =
     callees.find((callee) => serving.test(callee)) ??
     callees.flatMap((callee) => servesInside(object, callee, depth + 1) ?? [])[0];
@@ -106,30 +110,9 @@ function servesInside(object: ObjectModel, name: string, depth: number): string 
 
 /** A function of the unit that waits and then does something itself, as one turn of an event loop. */
 function worksInside(object: ObjectModel, name: string): boolean {
-  const symbol = object.elf.symbols.find((one) => one.type === 'func' && one.name === name);
+  const symbol = functionNamed(object, name);
   const graph = symbol && rowGraphOf(object, symbol);
   return graph?.rows.some((row) => isWork(row, true) && waitOf(object, row) === undefined) ?? false;
-}
-
-const calls = new WeakMap<ObjectModel, ReadonlyMap<string, readonly string[]>>();
-
-/** Names of what each function of an object calls. */
-function callsIn(object: ObjectModel): ReadonlyMap<string, readonly string[]> {
-  let known = calls.get(object);
-  if (!known) {
-    const map = new Map<string, string[]>();
-    // Nothing is looked for where nothing of the kind is called.
-    if (object.elf.symbols.some(({ name }) => serving.test(name)))
-      for (const { from, target, call } of referencesOf(object)) {
-        if (!from || !call) continue;
-        const list = map.get(from.name);
-        if (list) list.push(target.name);
-        else map.set(from.name, [target.name]);
-      }
-    known = map;
-    calls.set(object, known);
-  }
-  return known;
 }
 
 /** A call that does something with what came, rather than to wait or to try again. */
