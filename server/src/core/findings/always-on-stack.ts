@@ -5,6 +5,7 @@ import type { ObjectModel } from '../object.ts';
 import { flowOf } from './flow.ts';
 import { finding, replacedFunctions } from './support.ts';
 import type { Hazard, HazardInput, TargetKind } from './types.ts';
+import { waitingLoop } from './waiting-loops.ts';
 
 /** Functions that some thread or processor is always inside of, by target. */
 const resident: Readonly<Record<TargetKind, ReadonlySet<string>>> = {
@@ -50,8 +51,11 @@ export const alwaysOnStack: Hazard = {
   codes: ['always-on-stack'],
   find: (input) =>
     replacedFunctions(input).flatMap((fn) => {
-      const why = reason(input, fn);
-      if (!why) return [];
+      const known = reason(input, fn);
+      const loop =
+        known === undefined && fn.base && !isCold(fn.name) ? waitingLoop(input.pair.base, fn.base) : undefined;
+      const why = known ?? loop?.reason;
+      if (why === undefined) return [];
       return [
         finding({
           code: 'always-on-stack',
@@ -59,11 +63,21 @@ export const alwaysOnStack: Hazard = {
           symbol: fn.name,
           at: fn.at,
           message: `${fn.name}() may never be left: ${why}. The patch is only applied while no thread is inside of it, so applying may be refused every time, and a call that is under way would go on with the old code. Move the changed part into a function that is called from it and returns, and patch that.`,
-          evidence: { reason: why },
+          evidence: { reason: why, ...(loop && { call: loop.call }) },
+          related: loop?.at
+            ? [
+                {
+                  at: loop.at,
+                  message: `${loop.call === 'a pointer' ? 'A call' : `${loop.call}()`} in the loop, before the edit`,
+                },
+              ]
+            : [],
         }),
       ];
     }),
 };
+
+const isCold = (name: string): boolean => /\.cold(\.\d+)?$/.test(name);
 
 function reason(input: HazardInput, fn: FunctionChange): string | undefined {
   const name = plainName(fn.name);
@@ -73,7 +87,7 @@ function reason(input: HazardInput, fn: FunctionChange): string | undefined {
       ? 'the first thread stays in main as long as the program runs'
       : `some thread or processor is always inside of ${name}`;
   }
-  if (!fn.base || /\.cold(\.\d+)?$/.test(fn.name)) return undefined;
+  if (!fn.base || isCold(fn.name)) return undefined;
   return staysIn(base, fn.base, 0);
 }
 

@@ -17,6 +17,9 @@ export interface FlowEnd {
 const deadEnds =
   /^(_?exit|_Exit|quick_exit|abort|__assert_fail|__assert_perror_fail|__stack_chk_fail|__fortify_fail|__chk_fail|longjmp|_?_longjmp|__longjmp_chk|siglongjmp|pthread_exit|panic|machine_halt|do_exit|__builtin_unreachable)$/;
 
+/** True for functions that are known by name not to return. */
+export const isDeadEndName = (name: string): boolean => deadEnds.test(name);
+
 const SHF_EXECINSTR = 4;
 const R_X86_64_PC32 = 2;
 
