@@ -76,7 +76,7 @@ int first(void) { return head->value + head->spare[3]; }
 `,
   next: `
 struct node { long value; char spare[8]; long stamp; };
-//^^^ struct-layout blocker
+//^^^ struct-padding-used review
 struct node *head;
 int first(void) { return head->value + head->spare[3] + head->stamp; }
 `,

@@ -2,6 +2,7 @@ import type { DwarfType, Member, TypeLikeness, TypeRef } from '../dwarf/types.ts
 import { stricterAlign } from './align.ts';
 import { confinementOf } from './confined.ts';
 import { pairTypes, type TypePair } from './pair-types.ts';
+import { isReservedRoom } from './reserved.ts';
 import { type SameType, sameDimensions, sameTypeOf } from './same-type.ts';
 import { isTagged, type TypeTable, typeTable } from './type-table.ts';
 import type { MemberChange, ObjectPair, TypeChange } from './types.ts';
@@ -249,7 +250,14 @@ function aggregateComparer(
     const names = new Set(after.map(({ name }) => name));
     const old = new Map(before.filter(({ name }) => names.has(name)).map((member) => [member.name, member]));
     const gone = before.filter(({ name }) => !names.has(name));
-    const holes = holeFinder(before, base.get(b)?.size ?? 0);
+    const size = base.get(b)?.size ?? 0;
+    const holes = holeFinder(before, size);
+    const room = before.some((member) => isReservedRoom(base, member))
+      ? holeFinder(
+          before.filter((member) => !isReservedRoom(base, member)),
+          size,
+        )
+      : holes;
     const changes: MemberChange[] = [];
     for (const member of after) {
       const was = old.get(member.name);
@@ -272,9 +280,14 @@ function aggregateComparer(
         ...change('added', member.name, undefined, member),
         inPadding: used === 'none' || (alternative && used === 'some'),
         ...(alternative && used === 'all' && { overlay: true }),
+        ...(used !== 'none' && room(member.bitOffset, member.bitSize) === 'none' && { inReserved: true }),
       });
     }
-    for (const member of gone) changes.push(change('removed', member.name, member, undefined));
+    for (const member of gone)
+      changes.push({
+        ...change('removed', member.name, member, undefined),
+        ...(isReservedRoom(base, member) && { reserved: true }),
+      });
     return changes;
   };
 
@@ -291,6 +304,8 @@ function aggregateComparer(
     if (changes.length === 0 && was.bitOffset !== is.bitOffset) {
       changes.push(change(was.bitField || is.bitField ? 'bit-position' : 'moved', is.name, was, is));
     }
+    if (isReservedRoom(base, was) && isReservedRoom(next, is))
+      return changes.map((one) => (one.what === 'retyped' ? one : { ...one, reserved: true }));
     const suffix = base.get(base.strip(was.type))?.kind === 'array' ? '[]' : '';
     for (const nested of inner.members) changes.push({ ...nested, path: `${is.name}${suffix}.${nested.path}` });
     return changes;

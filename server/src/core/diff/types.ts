@@ -142,6 +142,10 @@ export interface MemberChange {
   readonly next?: Member;
   /** For `added`: it lies wholly in what was padding. */
   readonly inPadding?: boolean;
+  /** For `added`: it lies wholly in padding and in members that only kept room, at least partly in the latter. */
+  readonly inReserved?: boolean;
+  /** For `moved`, `resized`, `bit-position` and `removed`: a member that only keeps room (`reserved`, `__pad2`), on both sides. */
+  readonly reserved?: boolean;
   /** For `added`: one more alternative of a union, over bytes that others use already. */
   readonly overlay?: boolean;
   /** Label of the changed type that alone causes this difference (an embedded struct, a typedef), e.g. `struct inner`. */
