@@ -5,6 +5,7 @@ import { pairTypes, type TypePair } from './pair-types.ts';
 import { isReservedRoom } from './reserved.ts';
 import { type SameType, sameDimensions, sameTypeOf } from './same-type.ts';
 import { isTagged, type TypeTable, typeTable } from './type-table.ts';
+import { typeWords } from './type-words.ts';
 import type { MemberChange, ObjectPair, TypeChange } from './types.ts';
 
 /** By-value nesting deeper than this is not followed; C compilers stop long before. */
@@ -271,7 +272,10 @@ function aggregateComparer(
         const [replaced] = gone.splice(at, 1);
         const what =
           same(replaced!.type, member.type) && replaced!.bitField === member.bitField ? 'renamed' : 'retyped';
-        changes.push(change(what, member.name, replaced, member));
+        changes.push({
+          ...change(what, member.name, replaced, member),
+          ...(what === 'retyped' && words(replaced!, member)),
+        });
         continue;
       }
       const alternative = next.inUnion(n, member.name);
@@ -299,7 +303,7 @@ function aggregateComparer(
     } else if (was.bitField !== is.bitField) {
       changes.push(change('bit-position', is.name, was, is));
     } else if (inner.differs && inner.members.length === 0) {
-      changes.push(change('retyped', is.name, was, is, inner.because));
+      changes.push({ ...change('retyped', is.name, was, is, inner.because), ...words(was, is) });
     }
     if (changes.length === 0 && was.bitOffset !== is.bitOffset) {
       changes.push(change(was.bitField || is.bitField ? 'bit-position' : 'moved', is.name, was, is));
@@ -309,6 +313,11 @@ function aggregateComparer(
     const suffix = base.get(base.strip(was.type))?.kind === 'array' ? '[]' : '';
     for (const nested of inner.members) changes.push({ ...nested, path: `${is.name}${suffix}.${nested.path}` });
     return changes;
+  };
+
+  const words = (was: Member, is: Member): Pick<MemberChange, 'types'> => {
+    const types = typeWords(base, was.type, next, is.type);
+    return types ? { types } : {};
   };
 
   /** The types of one member on both sides. `members`: differences inside a type that has no name of its own. */

@@ -4,6 +4,7 @@ import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import type { Problem } from '../problem.ts';
 import type { SpecialKindName } from '../special/kinds.ts';
+import type { TypeWords } from './type-words.ts';
 
 /** Where an object of a pair comes from; shown to the user and kept in the payload's manifest. */
 export interface Provenance {
@@ -148,6 +149,8 @@ export interface MemberChange {
   readonly reserved?: boolean;
   /** For `added`: one more alternative of a union, over bytes that others use already. */
   readonly overlay?: boolean;
+  /** For `retyped`: both types in C, where they read differently. */
+  readonly types?: TypeWords;
   /** Label of the changed type that alone causes this difference (an embedded struct, a typedef), e.g. `struct inner`. */
   readonly because?: string;
   readonly at?: SourceLocation;
