@@ -194,6 +194,8 @@ export interface SignatureChange {
   readonly external: boolean;
   /** Its address is kept in data or loaded by code: calls through pointers cannot be followed. */
   readonly addressTaken?: boolean;
+  /** Callers that do not know of the edit pass the same bits in the same places, and find what they expect. */
+  readonly passedAlike?: boolean;
   /** Functions of this unit that call it and are not in the patch. */
   readonly unpatchedCallers: readonly string[];
   readonly at?: SourceLocation;
