@@ -127,7 +127,8 @@ export function variableOf(object: ObjectModel, symbol: ElfSymbol | undefined): 
 /** What a person would call a data object: a static local by its function, without the compiler's number. */
 export function dataName(data: DataChange): string {
   if (!data.staticLocal) return data.name;
-  const plain = data.name.replace(/\.\d+$/, '');
+  // gcc numbers them (`seq.4`), clang puts the function in front (`next_id.seq`); C names have no dots.
+  const plain = data.name.replace(/((\.(lto_priv|llvm|constprop|isra|part))?\.\d+)+$/, '').replace(/^.*\./, '');
   return data.scope ? `${plain} in ${data.scope}()` : plain;
 }
 
