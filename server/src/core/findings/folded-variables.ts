@@ -45,7 +45,7 @@ export function foldedVariables(input: HazardInput, code: string): Finding[] {
       severity: 'review',
       symbol: name,
       at: kept.decl,
-      message: `${name} is a constant now, whose initial value the compiler put into ${listed(reading)}: what ${listed(writing)} stored in it while ${running(input)} ran, the patched code does not see. Check that it never had another value, or go on reading the variable.`,
+      message: `The new code has no variable ${name} any more: where ${listed(reading)} read it, the compiler put its initial value (or nothing, if it is not read now). What ${listed(writing)} stored in it while ${running(input)} ran, the patched code does not see. Check that it never had another value, or go on reading the variable.`,
       evidence: { baseSection: data.baseSection ?? '', nextSection: '', readers: reading, writers: writing },
       related: data.at
         ? [{ at: data.at, message: `in the running program: ${data.baseSize} bytes in ${data.baseSection}` }]
