@@ -322,3 +322,34 @@ hazard('rodata-changed: near miss, rbp leads to an object and not to the stack',
   compilers: ['gcc-11', 'gcc-12'],
   check: ({ findings }) => assert.deepEqual(findings[0]?.evidence.keeps, ['init(), which stores its address']),
 });
+
+const boxes = (type: string, contents: string, mark = ''): string => `
+static const ${type} = ${contents};${mark}
+unsigned enc(unsigned i) { return box[i & 15]; }
+`;
+for (const [title, type] of [
+  ['unsigned char', 'unsigned char box[16]'],
+  ['char', 'char box[16]'],
+  ['unsigned short', 'unsigned short box[16]'],
+] as const)
+  hazard(`rodata-changed: a table of numbers in ${title} is no text`, {
+    base: boxes(type, '{ 12, 5, 6, 11, 9, 0, 10, 13, 3, 14, 15, 8, 4, 7, 1, 2 }'),
+    next: boxes(type, '{ 12, 5, 6, 11, 0, 9, 10, 13, 3, 14, 15, 8, 4, 7, 1, 2 }', '\n//^^^ rodata-changed note'),
+    check: inPatch('enc'),
+  });
+
+hazard('rodata-changed: near miss, text in unsigned char, in UTF-8, and in rows is text', {
+  base: `
+static const unsigned char one[] = "version 1\\r\\n";
+static const char two[] = "größe 1";
+static const char three[2][8] = { "on", "off" };
+unsigned get(unsigned i) { return one[i & 7] + two[i & 7] + three[i & 1][0]; }
+`,
+  next: `
+static const unsigned char one[] = "version 2\\r\\n";
+static const char two[] = "größe 2";
+static const char three[2][8] = { "on", "out" };
+unsigned get(unsigned i) { return one[i & 7] + two[i & 7] + three[i & 1][0]; }
+`,
+  check: inPatch('get'),
+});

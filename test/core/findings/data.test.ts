@@ -55,6 +55,7 @@ int at(int i) { return ring[i & 15]; }
 `,
   next: `
 unsigned ring[4 * 4];
+//^^^ type-changed-same-size note
 int at(int i) { return ring[i & 15]; }
 `,
 });
@@ -95,6 +96,50 @@ int next_id(void) { static int id = 200; return id++; }
 `,
 });
 
+const commands = (last: string, more: string): string => `${table}
+static int h_get(int x) { return rnd(x) + 1; }
+static int h_put(int x) { return rnd(x) + 2; }
+static int h_del(int x) { return rnd(x) + 3; }
+union arg { int number; unsigned flags; };
+static struct cmd { const char *name; int (*fn)(int); union arg arg; } cmds[] = {
+  { "get", h_get, { 1 } }, { "put", ${last}, { ${more} } }
+};
+int run(int i) { cmds[i].arg.number++; return cmds[i].fn(i) + h_del(i); }
+void none(int i) { cmds[i].fn = h_put; }
+`;
+hazard('data-init-changed: says which entry is another, a union once', {
+  base: commands('h_put', '2'),
+  next: commands('h_del', '7').replace('} cmds[] = {', '} cmds[] = {\n//^^^ data-init-changed blocker'),
+  check: ({ findings }) => {
+    assert.match(
+      findings[0]!.message,
+      /cmds changed \(cmds\[1\]\.fn: h_put → h_del, cmds\[1\]\.arg\.number: 2 → 7\), but/,
+    );
+    assert.equal((findings[0]!.evidence.values as string[]).length, 2);
+  },
+});
+
+hazard('data-init-changed: of a plain value, and of a text', {
+  base: `
+int limit = 10;
+char name[8] = "one";
+int over(int x) { return x > limit || name[x & 7] == 'o'; }
+void set(int x) { limit = x; name[0] = x; }
+`,
+  next: `
+int limit = 20;
+//^^^ data-init-changed blocker
+char name[8] = "two";
+//^^^ data-init-changed blocker
+int over(int x) { return x > limit || name[x & 7] == 'o'; }
+void set(int x) { limit = x; name[0] = x; }
+`,
+  check: ({ findings }) => {
+    assert.match(findings[0]!.message, /limit changed \(10 → 20\), but/);
+    assert.match(findings[1]!.message, /name changed \("one" → "two"\), but/);
+  },
+});
+
 hazard('data-init-changed: the value is set in code', {
   base: `
 int limit = 10;
@@ -133,7 +178,7 @@ struct ops { int (*run)(int); int (*stop)(int); };
 const struct ops ops = { .run = two, .stop = two };
 //^^^ rodata-changed blocker
 `,
-  check: ({ findings }) => assert.match(findings[0]!.message, /an address in it is another/),
+  check: ({ findings }) => assert.match(findings[0]!.message, /ops changed \(ops\.run: one → two\)\. /),
 });
 
 hazard('rodata-changed: one entry of a constant table', {
@@ -392,5 +437,38 @@ extern int rnd(int);
 static __attribute__((noinline)) int other(int x) { return rnd(x) * 5; }
 static __attribute__((noinline)) int helper(int x) { return rnd(x) * 4; }
 int run(int x) { return helper(x) + other(x); }
+`,
+});
+
+const level = (declaration: string, set: string, mark = ''): string => `
+extern int rnd(int);
+static ${declaration} = 100;${mark}
+int over(int x) { return rnd(x) > limit; }
+void set(int x) { ${set}rnd(x); }
+`;
+for (const [title, declaration] of [
+  ['const added', 'const int limit'],
+  ['and the last write taken away', 'int limit'],
+] as const)
+  hazard(`data-section-moved: a value that was set while it ran is a constant in the code: ${title}`, {
+    base: level('int limit', 'limit = x; '),
+    next: level(declaration, '', '\n//^^^ data-section-moved review'),
+    check: ({ findings }) => assert.match(findings[0]!.message, /where over\(\) read it, .* What set\(\) stored/),
+  });
+
+hazard('data-section-moved: near miss, a variable that nobody wrote, and one that the source does not have any more', {
+  base: `
+extern int rnd(int);
+static int limit = 100, start = 5;
+int over(int x) { return rnd(x) > limit + start; }
+void set(int x) { limit = x; }
+int *where(void) { return 0; }
+`,
+  next: `
+extern int rnd(int);
+static const int start = 5;
+int over(int x) { return rnd(x) > 70 + start; }
+void set(int x) { rnd(x); }
+int *where(void) { return 0; }
 `,
 });

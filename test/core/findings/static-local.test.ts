@@ -18,7 +18,11 @@ void tick(int x) {
   log_it(x + ticks++);
 }
 `,
-  check: ({ verdict }) => assert.equal(verdict, 'patchable'),
+  check: ({ verdict, findings }) => {
+    assert.equal(verdict, 'patchable');
+    // Whatever the compiler calls it: `ticks.0`, `tick.ticks`.
+    assert.match(findings[0]!.message, /^The static variable ticks in tick\(\) is new: /);
+  },
 });
 
 hazard('static-local-new: near misses, a constant one and an automatic one', {

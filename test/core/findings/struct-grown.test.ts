@@ -76,7 +76,7 @@ int first(void) { return head->value + head->spare[3]; }
 `,
   next: `
 struct node { long value; char spare[8]; long stamp; };
-//^^^ struct-layout blocker
+//^^^ struct-padding-used review
 struct node *head;
 int first(void) { return head->value + head->spare[3] + head->stamp; }
 `,
@@ -112,6 +112,33 @@ hazard('where the type is allocated: sizes that follow it, not equal ones', {
     const place = findings[0]!.related.find(({ message }) => message.startsWith('box_new() may allocate it'));
     assert.equal(place?.at?.line, 11);
   },
+});
+
+const packets = (field: string): string => `
+struct pkt { int len; char data[60];${field} };
+extern void *slab(const char *, unsigned long);
+extern void *mmap(void *, unsigned long, int, int, int, long);
+extern struct pkt *pool_get(void *, unsigned long);
+extern int tx(void *, unsigned long);
+extern void *memset(void *, int, unsigned long);
+static void *cache;
+void start(void) { cache = slab("pkt", sizeof(struct pkt)); }
+struct pkt *fetch(void *pool) { return pool_get(pool, sizeof(struct pkt)); }
+struct pkt *map(void) { return mmap(0, sizeof(struct pkt), 3, 2, -1, 0); }
+int send(struct pkt *p) { return tx(p, sizeof *p); }
+void wipe(struct pkt *p) { memset(p, 0, sizeof *p); tx(p, 1); }
+void *other(void) { return slab("other", 64); }
+`;
+
+hazard('allocators of any name, by what they and their callers return; not what only gets the size', {
+  base: packets(''),
+  next: packets(' long stamp;').replace('};\nextern', '};\n//^^^ struct-grown blocker\nextern'),
+  check: ({ findings }) =>
+    assert.deepEqual([...(findings[0]!.evidence.allocatedBy as string[])].sort(), [
+      'fetch: pool_get',
+      'map: mmap',
+      'start: slab',
+    ]),
 });
 
 hazard('a union that grew, and its member that did', {

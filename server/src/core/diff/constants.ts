@@ -27,13 +27,16 @@ export interface ConstantUsers {
 export function constantUsers(base: Side, next: Side, data: readonly DataChange[]): ConstantUsers {
   const changed = data.filter(isChangedConstant);
   if (changed.length === 0) return { data, of: () => [], lines: () => [] };
+  const texts = changed.map((one) => isText(base, one.base!) && isText(next, one.next!));
   const before = usersIn(
     base,
     changed.map((one) => one.base!),
+    texts,
   );
   const after = usersIn(
     next,
     changed.map((one) => one.next!),
+    texts,
   );
   const use = new Map<DataChange, ConstantUse>();
   const bring = new Map<Body, string[]>();
@@ -44,7 +47,7 @@ export function constantUsers(base: Side, next: Side, data: readonly DataChange[
     const keeps = [...new Set([...old.keeps, ...now.keeps])];
     const functions = [...new Set([...old.bodies, ...now.bodies].map((body) => body.symbols[0]!.name))].sort();
     const handsOn = [...new Set([...old.handsOn, ...now.handsOn])];
-    use.set(one, { functions, keeps, handsOn, text: isText(next, one.next!) });
+    use.set(one, { functions, keeps, handsOn, text: texts[i]! });
     if (keeps.length > 0) continue;
     for (const body of [...old.bodies, ...now.bodies]) bring.set(body, [...(bring.get(body) ?? []), one.name]);
     for (const { body, offset } of now.places)
@@ -90,12 +93,11 @@ interface Users {
 }
 
 /** Who refers to each of some objects, in one walk over the relocations. */
-function usersIn(side: Side, symbols: readonly ElfSymbol[]): Users[] {
+function usersIn(side: Side, symbols: readonly ElfSymbol[], texts: readonly boolean[]): Users[] {
   const { elf, places } = side;
   const users = symbols.map((): Users => ({ bodies: new Set(), keeps: new Set(), handsOn: new Set(), places: [] }));
   const byPlace = new Map<string, number>(symbols.map((symbol, i) => [`${symbol.place}:${symbol.offset}`, i]));
   const sections = new Set(symbols.map(({ place }) => place));
-  const texts = symbols.map((symbol) => isText(side, symbol));
   for (const section of elf.sections) {
     if ((section.flags & 2) === 0 || isBookkeeping(section.name)) continue;
     const code = isCode(section);
@@ -165,17 +167,36 @@ function returnsAddress(side: Side, body: Body): boolean {
   return type !== undefined && !((type.kind === 'base' || type.kind === 'enum') && (type.size ?? 8) < 8);
 }
 
-/** An array of characters, of any number of dimensions. */
+/** An array of characters, of any number of dimensions, that holds text: a table of bytes has the same type. */
 function isText(side: Side, symbol: ElfSymbol): boolean {
   const { dwarf } = side.object;
   const variable = dwarf.variables.find(
     ({ place }) => place?.section === symbol.place && place.offset === symbol.offset,
   );
-  if (!variable) return false;
+  if (!variable || typeof symbol.place !== 'number') return false;
   const table = typeTable(dwarf);
   const element = table.get(table.element(variable.type));
-  return element?.kind === 'base' && element.size === 1 && /char/.test(element.name);
+  if (element?.kind !== 'base' || element.size !== 1 || !/char/.test(element.name)) return false;
+  const bytes = side.elf.sections[symbol.place]?.data.subarray(symbol.offset, symbol.offset + symbol.size);
+  return bytes !== undefined && holdsText(bytes, table.get(table.strip(variable.type))?.dimensions.at(-1) ?? 0);
 }
+
+/** Rows of printable text (ASCII or UTF-8), each with a zero at its end. */
+function holdsText(bytes: Uint8Array, row: number): boolean {
+  const step = row > 0 ? row : bytes.length;
+  if (bytes.length === 0 || !bytes.some((byte) => byte !== 0)) return false;
+  for (let end = step; end <= bytes.length; end += step) if (bytes[end - 1] !== 0) return false;
+  if (bytes.some((byte) => byte === 127 || (byte > 0 && byte < 32 && !whiteSpace.has(byte)))) return false;
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Tabs, ends of lines, and the escape of terminals. */
+const whiteSpace = new Set([9, 10, 13, 27]);
 
 function bodyAt(side: Side, section: number, offset: number): Body | undefined {
   const bodies = side.places.bodiesIn(section);

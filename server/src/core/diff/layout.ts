@@ -2,8 +2,10 @@ import type { DwarfType, Member, TypeLikeness, TypeRef } from '../dwarf/types.ts
 import { stricterAlign } from './align.ts';
 import { confinementOf } from './confined.ts';
 import { pairTypes, type TypePair } from './pair-types.ts';
+import { isReservedRoom } from './reserved.ts';
 import { type SameType, sameDimensions, sameTypeOf } from './same-type.ts';
 import { isTagged, type TypeTable, typeTable } from './type-table.ts';
+import { typeWords } from './type-words.ts';
 import type { MemberChange, ObjectPair, TypeChange } from './types.ts';
 
 /** By-value nesting deeper than this is not followed; C compilers stop long before. */
@@ -249,7 +251,14 @@ function aggregateComparer(
     const names = new Set(after.map(({ name }) => name));
     const old = new Map(before.filter(({ name }) => names.has(name)).map((member) => [member.name, member]));
     const gone = before.filter(({ name }) => !names.has(name));
-    const holes = holeFinder(before, base.get(b)?.size ?? 0);
+    const size = base.get(b)?.size ?? 0;
+    const holes = holeFinder(before, size);
+    const room = before.some((member) => isReservedRoom(base, member))
+      ? holeFinder(
+          before.filter((member) => !isReservedRoom(base, member)),
+          size,
+        )
+      : holes;
     const changes: MemberChange[] = [];
     for (const member of after) {
       const was = old.get(member.name);
@@ -263,7 +272,10 @@ function aggregateComparer(
         const [replaced] = gone.splice(at, 1);
         const what =
           same(replaced!.type, member.type) && replaced!.bitField === member.bitField ? 'renamed' : 'retyped';
-        changes.push(change(what, member.name, replaced, member));
+        changes.push({
+          ...change(what, member.name, replaced, member),
+          ...(what === 'retyped' && words(replaced!, member)),
+        });
         continue;
       }
       const alternative = next.inUnion(n, member.name);
@@ -272,9 +284,14 @@ function aggregateComparer(
         ...change('added', member.name, undefined, member),
         inPadding: used === 'none' || (alternative && used === 'some'),
         ...(alternative && used === 'all' && { overlay: true }),
+        ...(used !== 'none' && room(member.bitOffset, member.bitSize) === 'none' && { inReserved: true }),
       });
     }
-    for (const member of gone) changes.push(change('removed', member.name, member, undefined));
+    for (const member of gone)
+      changes.push({
+        ...change('removed', member.name, member, undefined),
+        ...(isReservedRoom(base, member) && { reserved: true }),
+      });
     return changes;
   };
 
@@ -286,14 +303,21 @@ function aggregateComparer(
     } else if (was.bitField !== is.bitField) {
       changes.push(change('bit-position', is.name, was, is));
     } else if (inner.differs && inner.members.length === 0) {
-      changes.push(change('retyped', is.name, was, is, inner.because));
+      changes.push({ ...change('retyped', is.name, was, is, inner.because), ...words(was, is) });
     }
     if (changes.length === 0 && was.bitOffset !== is.bitOffset) {
       changes.push(change(was.bitField || is.bitField ? 'bit-position' : 'moved', is.name, was, is));
     }
+    if (isReservedRoom(base, was) && isReservedRoom(next, is))
+      return changes.map((one) => (one.what === 'retyped' ? one : { ...one, reserved: true }));
     const suffix = base.get(base.strip(was.type))?.kind === 'array' ? '[]' : '';
     for (const nested of inner.members) changes.push({ ...nested, path: `${is.name}${suffix}.${nested.path}` });
     return changes;
+  };
+
+  const words = (was: Member, is: Member): Pick<MemberChange, 'types'> => {
+    const types = typeWords(base, was.type, next, is.type);
+    return types ? { types } : {};
   };
 
   /** The types of one member on both sides. `members`: differences inside a type that has no name of its own. */

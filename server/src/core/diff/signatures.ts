@@ -28,6 +28,7 @@ export function diffSignatures(pair: ObjectPair, functions: readonly FunctionCha
       next: signature(next, after),
       external: before.external,
       addressTaken: isAddressTaken(pair, name),
+      ...(passedAlike(base, before, next, after, same) && { passedAlike: true }),
       unpatchedCallers: unpatchedCallers(pair, name, functions),
       ...(at && { at }),
     });
@@ -55,6 +56,38 @@ function sameSignature(
     same(before.returnType, after.returnType) &&
     before.parameters.every((parameter, i) => same(parameter.type, after.parameters[i]?.type ?? -1))
   );
+}
+
+/**
+ * The same number of arguments, each in the same register or slot: of another sign, an enumeration, or a pointer to something else. A result where there was none is
+ * left alone by those who do not know of it. An ellipsis takes what callers of the old kind never passed, and so does not count here.
+ */
+function passedAlike(
+  base: TypeTable,
+  before: DwarfPrototype,
+  next: TypeTable,
+  after: DwarfPrototype,
+  same: (b: TypeRef, n: TypeRef) => boolean,
+): boolean {
+  if (before.variadic !== after.variadic || before.parameters.length !== after.parameters.length) return false;
+  const alike = (b: TypeRef, n: TypeRef): boolean => {
+    if (same(b, n)) return true;
+    const width = wordSize(base, b);
+    return width !== undefined && width === wordSize(next, n);
+  };
+  const isVoid = (ref: TypeRef): boolean => base.strip(ref) < 0 || base.get(base.strip(ref))?.kind === 'unspecified';
+  const result =
+    alike(before.returnType, after.returnType) ||
+    (isVoid(before.returnType) && wordSize(next, after.returnType) !== undefined);
+  return result && before.parameters.every((parameter, i) => alike(parameter.type, after.parameters[i]!.type));
+}
+
+/** Bytes of a whole number or address that fills its register's half or all of it: smaller ones are widened by their sign. */
+function wordSize(table: TypeTable, ref: TypeRef): number | undefined {
+  const type = table.get(table.strip(ref));
+  if (type?.kind === 'pointer') return type.size ?? 8;
+  const isNumber = type?.kind === 'enum' || (type?.kind === 'base' && (type.encoding === 5 || type.encoding === 7));
+  return isNumber && (type.size === 4 || type.size === 8) ? type.size : undefined;
 }
 
 /** C declaration of a function, e.g. `int open_file(const char *path, int flags)`. */

@@ -4,6 +4,7 @@ import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import type { Problem } from '../problem.ts';
 import type { SpecialKindName } from '../special/kinds.ts';
+import type { TypeWords } from './type-words.ts';
 
 /** Where an object of a pair comes from; shown to the user and kept in the payload's manifest. */
 export interface Provenance {
@@ -142,8 +143,14 @@ export interface MemberChange {
   readonly next?: Member;
   /** For `added`: it lies wholly in what was padding. */
   readonly inPadding?: boolean;
+  /** For `added`: it lies wholly in padding and in members that only kept room, at least partly in the latter. */
+  readonly inReserved?: boolean;
+  /** For `moved`, `resized`, `bit-position` and `removed`: a member that only keeps room (`reserved`, `__pad2`), on both sides. */
+  readonly reserved?: boolean;
   /** For `added`: one more alternative of a union, over bytes that others use already. */
   readonly overlay?: boolean;
+  /** For `retyped`: both types in C, where they read differently. */
+  readonly types?: TypeWords;
   /** Label of the changed type that alone causes this difference (an embedded struct, a typedef), e.g. `struct inner`. */
   readonly because?: string;
   readonly at?: SourceLocation;
@@ -187,6 +194,8 @@ export interface SignatureChange {
   readonly external: boolean;
   /** Its address is kept in data or loaded by code: calls through pointers cannot be followed. */
   readonly addressTaken?: boolean;
+  /** Callers that do not know of the edit pass the same bits in the same places, and find what they expect. */
+  readonly passedAlike?: boolean;
   /** Functions of this unit that call it and are not in the patch. */
   readonly unpatchedCallers: readonly string[];
   readonly at?: SourceLocation;

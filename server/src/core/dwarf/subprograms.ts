@@ -216,7 +216,8 @@ class Merged {
     return this.#entries.some((e) => e.noreturn);
   }
   get variadic(): boolean {
-    return this.#signature.variadic;
+    // Clang notes the ellipsis only where the code is.
+    return this.#signature.variadic || this.#entry.variadic;
   }
   get returnType(): TypeRef {
     const entry = this.#entries.find((e) => e.typeKey >= 0);
@@ -329,15 +330,20 @@ function firstAtOrAfter(rows: readonly LineRow[], offset: number): number {
 /** Prototypes of all named entries; `defined` where a concrete or abstract instance exists. */
 export function prototypesOf(context: FunctionContext, entries: readonly Subprogram[]): DwarfPrototype[] {
   const completed = new Set<Subprogram>();
+  const open = new Set<Subprogram>();
   for (const entry of entries) {
     if (entry.declaration || entry.originKey < 0) continue;
     const [, ...origins] = entry.lineage(context);
-    for (const origin of origins) completed.add(origin);
+    for (const origin of origins) {
+      completed.add(origin);
+      if (entry.variadic) open.add(origin);
+    }
   }
   const list: DwarfPrototype[] = [];
   for (const entry of entries) {
     const name = entry.ownName;
-    if (name !== undefined) list.push(new Prototype(context, entry, name, !entry.declaration || completed.has(entry)));
+    if (name === undefined) continue;
+    list.push(new Prototype(context, entry, name, !entry.declaration || completed.has(entry), open.has(entry)));
   }
   return list;
 }
@@ -346,11 +352,14 @@ class Prototype implements DwarfPrototype {
   readonly name: string;
   readonly defined: boolean;
   readonly inlined: boolean;
+  /** The code of the function has an ellipsis. */
+  readonly #open: boolean;
   readonly #merged: Merged;
 
-  constructor(context: FunctionContext, entry: Subprogram, name: string, defined: boolean) {
+  constructor(context: FunctionContext, entry: Subprogram, name: string, defined: boolean, open: boolean) {
     this.name = name;
     this.defined = defined;
+    this.#open = open;
     this.inlined = entry.inline === 1 || entry.inline === 3;
     this.#merged = new Merged(context, entry);
   }
@@ -368,6 +377,6 @@ class Prototype implements DwarfPrototype {
     return this.#merged.parameters;
   }
   get variadic(): boolean {
-    return this.#merged.variadic;
+    return this.#open || this.#merged.variadic;
   }
 }

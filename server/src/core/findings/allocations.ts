@@ -1,7 +1,11 @@
 import { referencesOf } from '../diff/references.ts';
+import { plainName } from '../diff/signatures.ts';
+import { typeTable } from '../diff/type-table.ts';
+import type { TypeChange } from '../diff/types.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
+import { labelOf } from './support.ts';
 import type { HazardInput } from './types.ts';
 
 /** A call that gets memory of exactly the size of a type. */
@@ -17,6 +21,8 @@ export interface Allocation {
 /** Functions that hand out memory, by name: malloc, calloc, kzalloc, zmalloc, sqlite3DbMallocRaw, kmem_cache_create, posix_memalign. */
 const allocates = /alloc|memalign|kmem_cache_create|mem_pool_create/i;
 const releases = /dealloc|free|alloc(ated|_?size|_?usable)/i;
+/** Functions that get the size of something that is there already, and may return where it is. */
+const looksAt = /mem(p?cpy|move|set|r?chr|cmp|mem)|copy|find|search|lookup|hash|read|write|send|recv|check/i;
 
 /** Instructions before a call in which its arguments are looked for. */
 const window = 16;
@@ -27,17 +33,19 @@ const window = 16;
 const argument = /^(?:[re]?(?:di|si|dx)|[wx][012])$/;
 
 /**
- * Calls of allocators that asked for `before` bytes in the base object and ask for `after` bytes at the same function's place in the next one:
+ * Calls of allocators of the type that asked for `before` bytes in the base object and ask for `after` bytes at the same function's place in the next one:
  * sizeof of a type that grew. A constant that did not follow the type is another thing's size. Not seen: sizes that are computed
- * from variables, allocators behind pointers, callers in other units.
+ * from variables, allocators behind pointers, callers in other units. What has no name of an allocator is one where it returns `void *` or a pointer to the type, or
+ * its caller returns the latter.
  */
-export function allocationsOf(input: HazardInput, before: number, after: number): Allocation[] {
+export function allocationsOf(input: HazardInput, type: TypeChange): Allocation[] {
+  const { baseSize: before, nextSize: after } = type;
   if (before === 0 || before === after) return [];
   const { base, next } = input.pair;
   const found: Allocation[] = [];
   const grown = input.diff.functions.filter(({ status, base: b, next: n }) => status === 'changed' && b && n);
-  const inBase = callsIn(base, new Set(grown.map((fn) => fn.base!.index)));
-  const inNext = callsIn(next, new Set(grown.map((fn) => fn.next!.index)));
+  const inBase = callsIn(base, new Set(grown.map((fn) => fn.base!.index)), allocatorsOf(base, type));
+  const inNext = callsIn(next, new Set(grown.map((fn) => fn.next!.index)), allocatorsOf(next, type));
   for (const fn of grown) {
     const old = (inBase.get(fn.base!.index) ?? []).filter((call) => asksFor(base, call, before));
     if (old.length === 0) continue;
@@ -59,12 +67,35 @@ interface Call {
   readonly callee: string;
 }
 
-function callsIn(object: ObjectModel, functions: ReadonlySet<number>): Map<number, Call[]> {
+/** Tells calls that get memory from others, by the name of what is called, or by what it and its caller return. */
+function allocatorsOf({ dwarf }: ObjectModel, type: TypeChange): (caller: string, callee: string) => boolean {
+  const table = typeTable(dwarf);
+  const label = labelOf(type);
+  const returned = new Map<string, 'it' | 'anything' | undefined>();
+  for (const { name, returnType } of dwarf.prototypes) {
+    const pointer = table.get(table.strip(returnType));
+    if (pointer?.kind !== 'pointer') continue;
+    const target = table.strip(pointer.target);
+    if (table.label(target) === label) returned.set(name, 'it');
+    else if (table.get(target) === undefined) returned.set(name, 'anything');
+  }
+  return (caller, callee) => {
+    if (releases.test(callee)) return false;
+    if (allocates.test(callee)) return true;
+    return !looksAt.test(callee) && (returned.has(callee) || returned.get(plainName(caller)) === 'it');
+  };
+}
+
+function callsIn(
+  object: ObjectModel,
+  functions: ReadonlySet<number>,
+  allocator: (caller: string, callee: string) => boolean,
+): Map<number, Call[]> {
   const map = new Map<number, Call[]>();
   for (const { from, section, offset, target, call } of referencesOf(object)) {
     if (!call || !from || !functions.has(from.index)) continue;
     const callee = target.name.replace(/@.*$/, '');
-    if (!allocates.test(callee) || releases.test(callee)) continue;
+    if (!allocator(from.name, callee)) continue;
     const list = map.get(from.index) ?? [];
     list.push({ from, section: section.index, offset, callee });
     map.set(from.index, list);

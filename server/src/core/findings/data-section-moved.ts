@@ -1,4 +1,5 @@
 import { judgeData, oldPlace, sectionClass } from './data.ts';
+import { foldedVariables } from './folded-variables.ts';
 import { dataName, finding, revertHunk } from './support.ts';
 import type { Hazard } from './types.ts';
 
@@ -12,8 +13,8 @@ const meaning: Readonly<Record<string, string>> = {
 /** `data-section-moved`: existing data would have to live elsewhere: const added or taken away, or a first initial value. */
 export const dataSectionMoved: Hazard = {
   codes: ['data-section-moved'],
-  find: (input) =>
-    input.diff.data
+  find: (input) => [
+    ...input.diff.data
       .filter((data) => judgeData(input, data) === 'section')
       .map((data) => {
         const from = sectionClass(data.baseSection);
@@ -41,4 +42,6 @@ export const dataSectionMoved: Hazard = {
           fixes: revertHunk(data.at, data.name),
         });
       }),
+    ...foldedVariables(input, 'data-section-moved'),
+  ],
 };

@@ -1,10 +1,8 @@
 import type { TypeChange } from '../diff/types.ts';
+import { counters, unstored } from './enum-values.ts';
 import { oldDefinition, running } from './layout-finding.ts';
 import { finding, labelOf, listed, revertHunk } from './support.ts';
-import type { Finding, Hazard } from './types.ts';
-
-/** Enumerators that only count the others; nobody stores them. */
-const counter = /(^|_)(max|count|num|nr|last|end|size|total|sentinel|limit)_*$|^(n|num|nr)_|__last|_max_/i;
+import type { Finding, Hazard, HazardInput } from './types.ts';
 
 /** `enum-value-changed`: a stored value means something else to patched code. */
 export const enumValueChanged: Hazard = {
@@ -12,10 +10,11 @@ export const enumValueChanged: Hazard = {
   find: (input) =>
     input.diff.types
       .filter((type) => type.kind === 'enum' && type.status === 'changed')
-      .flatMap((type) => judge(type, running(input))),
+      .flatMap((type) => judge(input, type)),
 };
 
-function judge(type: TypeChange, holder: string): Finding[] {
+function judge(input: HazardInput, type: TypeChange): Finding[] {
+  const holder = running(input);
   const changed = type.enumerators.filter(({ base, next }) => base !== undefined && next !== undefined);
   const removed = type.enumerators.filter(({ base, next }) => base !== undefined && next === undefined);
   if (changed.length === 0 && removed.length === 0) return [];
@@ -31,7 +30,9 @@ function judge(type: TypeChange, holder: string): Finding[] {
     related: oldDefinition(type),
     fixes: revertHunk(type.at, label),
   };
-  if (changed.length > 0 && !changed.every(({ name }) => counter.test(name)) && !unstored(type)) {
+  const counting = counters(type, input.pair.base.dwarf, input.pair.next.dwarf);
+  const onlyCounters = changed.every(({ name }) => counting.has(name));
+  if (changed.length > 0 && !onlyCounters && !unstored(type)) {
     return [
       finding({
         ...common,
@@ -46,21 +47,8 @@ function judge(type: TypeChange, holder: string): Finding[] {
       severity: 'review',
       message:
         changed.length > 0
-          ? `${label}: ${listed(values)}. Code outside the patch keeps the old number; arrays and loops sized with it must agree. Check every user.`
+          ? `${label}: ${listed(values)}. Code outside the patch keeps the old number${onlyCounters ? '; arrays and loops sized with it must agree' : ', and so does whatever was made with it'}. Check every user.`
           : `${label}: ${listed(gone)} removed. ${holder[0]!.toUpperCase()}${holder.slice(1)} may still hold the value: patched code must cope with it.`,
     }),
   ];
 }
-
-/**
- * No stored value is to be expected: only automatic variables of the patch have the type; or nothing has it, it has no name, and its enumerators are not
- * numbered one after the other as states and kinds are (these are often kept in an int), but are constants of their own.
- */
-const unstored = (type: TypeChange): boolean =>
-  type.confined ||
-  (type.base?.name === '' &&
-    type.outlivesBy.every((evidence) => evidence.startsWith('no variable of it')) &&
-    !numbered(type.base.enumerators.map(({ value }) => value)));
-
-const numbered = (values: readonly bigint[]): boolean =>
-  values.length > 1 && values.every((value, i) => i === 0 || value === values[i - 1]! + 1n);

@@ -1,4 +1,5 @@
 import { typeTable } from '../diff/type-table.ts';
+import { arrowText, typeWords } from '../diff/type-words.ts';
 import type { TypeChange } from '../diff/types.ts';
 import { finding, labelOf, listed, memberText, revertHunk } from './support.ts';
 import type { Finding, HazardInput, Related, Severity } from './types.ts';
@@ -47,8 +48,18 @@ function describe(input: HazardInput, type: TypeChange, fact: LayoutVerdict, rul
   const size = type.baseSize === type.nextSize ? '' : ` (${type.baseSize} → ${type.nextSize} bytes)`;
   const moved = pushed.filter(({ what }) => what === 'moved' || what === 'bit-position').map(({ path }) => path);
   const moves = fact === 'layout' && moved.length > 0 ? `, which moves ${listed(moved, 3)}` : '';
-  const what =
-    facts.length > 0
+  const words =
+    type.kind === 'typedef' && type.base && type.next
+      ? typeWords(
+          typeTable(input.pair.base.dwarf),
+          type.base.target,
+          typeTable(input.pair.next.dwarf),
+          type.next.target,
+        )
+      : undefined;
+  const what = words
+    ? `${label}${size}: ${arrowText(words)}`
+    : facts.length > 0
       ? `${label}${size}: ${listed(facts, 3)}${moves}`
       : `${label} ${fact === 'grown' ? `went from ${type.baseSize} to ${type.nextSize} bytes` : `changed${size}`}`;
   const inside =
@@ -67,6 +78,7 @@ function describe(input: HazardInput, type: TypeChange, fact: LayoutVerdict, rul
       nextSize: type.nextSize,
       members: (worst ? type.members : edited).map(memberText),
       ...(pushed.length > 0 && { pushed: pushed.map(({ path }) => path) }),
+      ...(words && { base: words.base, next: words.next }),
       ...(followers.length > 0 && { embeddedIn: followers.map(labelOf) }),
       outlivesBy: type.outlivesBy,
       ...rule.evidence,

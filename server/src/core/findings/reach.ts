@@ -207,7 +207,8 @@ function acrossUnits(
 ): Finding {
   if (one.code !== 'signature-changed') return one;
   const change = unit.diff.signatures.find(({ name }) => name === one.symbol);
-  if (!change?.external) return one;
+  // Of one that is no blocker, other units have nothing to add: they pass the same.
+  if (!change?.external || one.severity !== 'blocker') return one;
   const stay: { readonly file: string; readonly name: string }[] = [];
   for (const { file, reach } of others) for (const name of reach.calls[change.name] ?? []) stay.push({ file, name });
   for (const other of patched) {

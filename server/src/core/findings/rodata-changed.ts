@@ -2,6 +2,7 @@ import { fateOf } from './constants.ts';
 import { judgeData, oldPlace } from './data.ts';
 import { dataName, finding, revertHunk } from './support.ts';
 import type { Hazard } from './types.ts';
+import { changesText, valueChanges } from './value-changes.ts';
 
 /** `rodata-changed`: a constant or table that has a name, such as a table of functions, and that is not only used by code of the patch. */
 export const rodataChanged: Hazard = {
@@ -13,6 +14,8 @@ export const rodataChanged: Hazard = {
         const fate = fateOf(input, data);
         if (!fate) return [];
         const table = data.differs.includes('references');
+        const values = valueChanges(input, data);
+        const what = changesText(values) || (table ? ' (an address in it is another)' : '');
         const wayOut =
           fate.severity !== 'blocker'
             ? ''
@@ -24,11 +27,12 @@ export const rodataChanged: Hazard = {
           severity: fate.severity,
           symbol: data.name,
           at: data.at,
-          message: `The contents of the constant ${dataName(data)} changed${table ? ' (an address in it is another)' : ''}. ${fate.consequence}${wayOut}`,
+          message: `The contents of the constant ${dataName(data)} changed${what}. ${fate.consequence}${wayOut}`,
           evidence: {
             size: data.baseSize,
             ...(data.firstDifference !== undefined && { firstDifference: data.firstDifference }),
             differs: data.differs,
+            ...(values.length > 0 && { values: values.slice(0, 16) }),
             ...fate.evidence,
           },
           related: [...oldPlace(input, data), ...fate.related],

@@ -1,5 +1,4 @@
 import { referencesOf } from '../diff/references.ts';
-import { plainName } from '../diff/signatures.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { finding, listed, replacedFunctions, variableOf } from './support.ts';
@@ -46,7 +45,7 @@ export const staticLocalShared: Hazard = {
           severity: 'review',
           symbol: symbol.name,
           at: input.diff.functions.find(({ name }) => name === inPatch[0])?.at,
-          message: `The static variable ${plainName(symbol.name)} of ${variable.scope}() is used by ${listed(inPatch)} in the patch and by ${listed(outside)}, which stay as they are. Both go on using the one running copy: check that old and new code agree about what it holds.`,
+          message: `The static variable ${variable.name} of ${variable.scope}() is used by ${listed(inPatch)} in the patch and by ${listed(outside)}, which stay as they are. Both go on using the one running copy: check that old and new code agree about what it holds.`,
           evidence: { inPatch, outside, function: variable.scope },
           related: variable.decl ? [{ at: variable.decl, message: 'declared here' }] : [],
         }),

@@ -10,7 +10,7 @@ export const structGrown: Hazard = {
   find: (input) =>
     layoutFindings(input, 'grown', (type) => {
       const missing = bytes(type.nextSize - type.baseSize);
-      const sites = allocationsOf(input, type.baseSize, type.nextSize);
+      const sites = allocationsOf(input, type);
       const allocators = [...new Set(sites.map((site) => `${site.function}()`))];
       const instances = [
         ...instancesOf(input, type),

@@ -1,3 +1,4 @@
+import { arrowText } from '../diff/type-words.ts';
 import type { DataChange, FunctionChange, MemberChange, TypeChange } from '../diff/types.ts';
 import type { DwarfVariable, SourceLocation } from '../dwarf/types.ts';
 import type { ElfSymbol } from '../elf/types.ts';
@@ -74,6 +75,7 @@ export const sizeText = (bits: number): string =>
 export function memberText(change: MemberChange): string {
   const { what, path, base, next, because } = change;
   const cause = because === undefined ? '' : ` (through ${because})`;
+  const types = change.types === undefined ? '' : ` (${arrowText(change.types)})`;
   switch (what) {
     case 'moved':
     case 'bit-position':
@@ -84,8 +86,8 @@ export function memberText(change: MemberChange): string {
         : `${path} went from ${sizeText(base?.bitSize ?? 0)} to ${sizeText(next?.bitSize ?? 0)}${cause}`;
     case 'retyped':
       return base && next && base.name !== next.name && !path.includes('.')
-        ? `${path} took the place of ${base.name} with another type${cause}`
-        : `${path} has another type${cause}`;
+        ? `${path} took the place of ${base.name} with another type${types}${cause}`
+        : `${path} has another type${types}${cause}`;
     case 'added':
       return `${path} is new at offset ${offsetText(next?.bitOffset ?? 0)} (${sizeText(next?.bitSize ?? 0)})`;
     case 'removed':
@@ -125,7 +127,8 @@ export function variableOf(object: ObjectModel, symbol: ElfSymbol | undefined): 
 /** What a person would call a data object: a static local by its function, without the compiler's number. */
 export function dataName(data: DataChange): string {
   if (!data.staticLocal) return data.name;
-  const plain = data.name.replace(/\.\d+$/, '');
+  // gcc numbers them (`seq.4`), clang puts the function in front (`next_id.seq`); C names have no dots.
+  const plain = data.name.replace(/((\.(lto_priv|llvm|constprop|isra|part))?\.\d+)+$/, '').replace(/^.*\./, '');
   return data.scope ? `${plain} in ${data.scope}()` : plain;
 }
 

@@ -1,3 +1,4 @@
+import { isReservedName } from '../diff/reserved.ts';
 import type { MemberChange, TypeChange } from '../diff/types.ts';
 
 /** What a changed struct or union means for instances that exist already. */
@@ -14,11 +15,9 @@ export type LayoutVerdict =
   | 'retyped'
   | 'none';
 
-const reserved = /^_*(reserved|rsvd|resv|pad|padding|unused|spare|dummy|fill|filler|hole)\d*_*\w{0,4}$/i;
-
-/** True where a rename takes a reserved member into use: `pad2` → `flags`. */
-export const takesReserved = (change: MemberChange): boolean =>
-  change.what === 'renamed' && reserved.test(change.base?.name ?? '') && !reserved.test(change.next?.name ?? '');
+/** True where a member that only kept room is taken into use in its place: `pad2` → `flags`. */
+export const takesReserved = ({ what, base, next }: MemberChange): boolean =>
+  (what === 'renamed' || what === 'retyped') && isReservedName(base?.name ?? '') && !isReservedName(next?.name ?? '');
 
 /** The worst of what a changed type means for instances that exist already. */
 export function judgeLayout(type: TypeChange): LayoutVerdict {
@@ -32,19 +31,17 @@ export function layoutFacts(type: TypeChange): readonly LayoutVerdict[] {
   if (type.kind === 'enum') return type.baseSize !== type.nextSize ? ['layout'] : [];
   const { members } = type;
   const shifts = members.some(
-    ({ what, inPadding, overlay }) =>
-      what === 'moved' ||
-      what === 'resized' ||
-      what === 'bit-position' ||
-      (what === 'added' && !inPadding && !overlay && type.nextSize <= type.baseSize),
+    ({ what, inPadding, inReserved, overlay, reserved }) =>
+      // Nobody reads what only keeps room: who gave it up or pushed it is what counts, and that moves too if it is in the way.
+      (!reserved && (what === 'moved' || what === 'resized' || what === 'bit-position')) ||
+      (what === 'added' && !inPadding && !inReserved && !overlay && type.nextSize <= type.baseSize),
   );
   const layout = shifts || type.nextSize < type.baseSize;
   const facts: LayoutVerdict[] = [];
   if (layout) facts.push('layout');
   if (type.nextSize > type.baseSize) facts.push('grown');
   // What is gone, or lies in what was padding, says something of its own only where the rest is where it was.
-  if (!layout && type.nextSize === type.baseSize && members.some(({ what }) => what === 'removed'))
-    facts.push('removed');
+  if (!layout && type.nextSize === type.baseSize && members.some(isGone)) facts.push('removed');
   if (!layout && members.some(usesPadding)) facts.push('padding');
   if (members.some(keepsPlace)) facts.push('retyped');
   return facts;
@@ -52,18 +49,33 @@ export function layoutFacts(type: TypeChange): readonly LayoutVerdict[] {
 
 /** A member in bytes that nobody maintained so far. */
 const usesPadding = (change: MemberChange): boolean =>
-  (change.what === 'added' && change.inPadding === true) || takesReserved(change);
+  (change.what === 'added' &&
+    (change.inPadding === true || change.inReserved === true) &&
+    !isReservedName(change.next?.name ?? '')) ||
+  takesReserved(change);
 
-/** A member of another type at the same place. */
+/** A member that somebody may still read. */
+const isGone = ({ what, reserved }: MemberChange): boolean => what === 'removed' && !reserved;
+
+/** A member of another type at the same place; not one that nobody had a use for before. */
 const keepsPlace = ({ what, base, next }: MemberChange): boolean =>
-  what === 'retyped' && base?.bitOffset === next?.bitOffset && base?.bitSize === next?.bitSize;
+  what === 'retyped' &&
+  !isReservedName(base?.name ?? '') &&
+  base?.bitOffset === next?.bitOffset &&
+  base?.bitSize === next?.bitSize;
 
 /** Members that a fact is about; all edited ones for the worst fact of the type. */
 export function membersOf(type: TypeChange, fact: LayoutVerdict): TypeChange['members'] {
+  if (fact === 'padding') {
+    // The new field first: it is what the finding is about, and where it is placed.
+    const used = type.members.filter(usesPadding);
+    return fact === judgeLayout(type)
+      ? [...used, ...editedMembers(type).filter((member) => !used.includes(member))]
+      : used;
+  }
   if (fact === judgeLayout(type)) return editedMembers(type);
-  if (fact === 'padding') return type.members.filter(usesPadding);
   if (fact === 'retyped') return type.members.filter(keepsPlace);
-  if (fact === 'removed') return type.members.filter(({ what }) => what === 'removed');
+  if (fact === 'removed') return type.members.filter(isGone);
   return editedMembers(type);
 }
 
