@@ -1,8 +1,10 @@
 import type { Body } from '../asm/places.ts';
+import { relocationMeaning } from '../asm/relocation.ts';
 import { functionAt } from '../asm/source.ts';
 import { relocationTarget } from '../asm/targets.ts';
 import type { AsmRow } from '../asm/types.ts';
 import type { DwarfFunction, SourceLocation, TypeRef } from '../dwarf/types.ts';
+import { exactBias } from './bias.ts';
 import { differences, isOwnLine } from './differences.ts';
 import { hunksOf, touches } from './edits.ts';
 import type { BodyChange } from './functions.ts';
@@ -291,7 +293,9 @@ function typesUsed(side: Side, of: DwarfFunction | undefined, body: Body): Reado
   const byName = new Map(variables.map((one) => [one.name, one.type] as const));
   for (const relocation of side.elf.relocationsOf(body.section)) {
     if (relocation.offset < body.start || relocation.offset >= body.start + body.size) continue;
-    const { symbol } = relocationTarget(side.places, relocation, side.elf.machine === 62 ? 4 : 0);
+    const relative = side.elf.machine === 62 && relocationMeaning(62, relocation.type).pcRelative;
+    const bias = relative ? exactBias(side.elf, side.elf.sections[body.section]!, relocation.offset) : 0;
+    const { symbol } = relocationTarget(side.places, relocation, bias);
     if (!symbol) continue;
     const type = byPlace.get(`${symbol.place}:${symbol.offset}`) ?? byName.get(symbol.name);
     if (type !== undefined) queue.push(type);
