@@ -5,8 +5,10 @@ import type { ObjectDiff, SourceEdits, TypeChange } from '../diff/types.ts';
 import type { DwarfInfo, TypeRef } from '../dwarf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { handedOn, SEEN_BY_OTHERS } from './constants.ts';
-import { finding, labelOf, listed } from './support.ts';
+import { type MacroUse, spread } from './spread.ts';
+import { finding, isHeader, labelOf, listed, shortName } from './support.ts';
 import type { Finding, Related } from './types.ts';
+import { joinWidened } from './widened-across.ts';
 
 /** What an object of the build says of names that other units know. Plain data: kept in the cache. */
 export interface UnitReach {
@@ -16,6 +18,10 @@ export interface UnitReach {
   readonly types: Readonly<Record<string, string>>;
   /** Name of a global function of another unit → functions of this unit that call it or have its address. */
   readonly calls: Readonly<Record<string, readonly string[]>>;
+  /** Name of a function of a header that the compiler inlined → the header, as the debug information spells it. */
+  readonly inlined: Readonly<Record<string, string>>;
+  /** Headers that a type, function or variable of the debug information comes from. */
+  readonly headers: readonly string[];
 }
 
 /** A unit of the build that is not in the patch. */
@@ -33,14 +39,6 @@ export interface PatchedUnit {
   /** Of the unit alone. */
   readonly findings: readonly Finding[];
   readonly edits: SourceEdits;
-}
-
-/** A place where the source of a unit names a macro that an edited header defines. */
-export interface MacroUse {
-  readonly macro: string;
-  /** Source path of the unit, and the first line of it that names the macro, from 1. */
-  readonly file: string;
-  readonly line: number;
 }
 
 /** Reads what `crossFindings` needs of one object. */
@@ -61,7 +59,21 @@ export function reachOf(object: ObjectModel): UnitReach {
     const name = from ? plainName(from.name) : '';
     if (!list.includes(name)) list.push(name);
   }
-  return { debug: dwarf.present, types, calls };
+  return { debug: dwarf.present, types, calls, ...headersOf(dwarf) };
+}
+
+/** What a unit has of headers: functions that were inlined, and the headers that its debug information names. */
+function headersOf(dwarf: DwarfInfo): Pick<UnitReach, 'inlined' | 'headers'> {
+  const inlined: Record<string, string> = {};
+  const headers = new Set<string>();
+  for (const { at } of dwarf.types) if (at && isHeader(at.file)) headers.add(at.file);
+  for (const { decl } of dwarf.variables) if (decl && isHeader(decl.file)) headers.add(decl.file);
+  for (const one of dwarf.prototypes) {
+    if (!one.decl || !isHeader(one.decl.file)) continue;
+    headers.add(one.decl.file);
+    if (one.inlined && one.defined) inlined[one.name] = one.decl.file;
+  }
+  return { inlined, headers: [...headers] };
 }
 
 /** Same hash: same size, members and enumerators at the same places. Types inside count by their size only. */
@@ -96,10 +108,9 @@ export const wantsReach = ({ diff, findings }: Pick<PatchedUnit, 'diff' | 'findi
       code === 'struct-grown' ||
       code === 'enum-value-changed' ||
       code === 'rodata-changed' ||
+      (code === 'inline-widened' && evidence.shared === true) ||
       evidence.seenByOthers === true,
   );
-
-const shortName = (path: string): string => path.replace(/^.*\//, '');
 
 /**
  * Findings of all units of a patch, in the light of each other and of the rest of the build: units that stay old and use a changed type
@@ -128,7 +139,7 @@ export function crossFindings(
   const told = new Set<string>();
   for (const [index, unit] of patched.entries()) lists[index]!.push(...unpatchedUsers(unit, others, told));
   for (const [index, note] of spread(patched, same, macros)) lists[index]!.push(note);
-  return lists;
+  return joinWidened(patched, lists, others);
 }
 
 /** One finding for each changed type that units outside of the patch use. */
@@ -313,67 +324,3 @@ function usedAtStart(
 
 const userText = (file: string, name: string): string =>
   name === '' ? `a pointer in ${shortName(file)}` : `${name}() in ${shortName(file)}`;
-
-/** What is known of an edited header: units that changed because of it, and units that changed, read it and have other edits as well. */
-function spreadText(header: string, certain: readonly string[], mixed: readonly string[]): string {
-  const one = mixed.length === 1;
-  if (mixed.length === 0) return `The edit of ${header} changes the code of ${listed(certain)}`;
-  const others = `${listed(mixed)} read${one ? 's' : ''} ${certain.length > 0 ? 'it' : `the edited ${header}`} and changed, and ha${one ? 's' : 've'} other edits too: ${certain.length > 0 ? 'it' : header} need not be why`;
-  return certain.length > 0 ? `The edit of ${header} changes the code of ${listed(certain)}; ${others}` : others;
-}
-
-/** One note for each edited header: which units changed, which only compiled to the same code. At the first unit that changed. */
-function spread(
-  patched: readonly PatchedUnit[],
-  same: readonly string[],
-  macros: ReadonlyMap<string, readonly MacroUse[]>,
-): [number, Finding][] {
-  const notes: [number, Finding][] = [];
-  const headers = new Map<string, number[]>();
-  for (const [index, { edits, file }] of patched.entries()) {
-    for (const path of edits.keys()) {
-      if (path === file || !/\.(h|hh|hpp|inc|def)$/.test(path)) continue;
-      headers.set(path, [...(headers.get(path) ?? []), index]);
-    }
-  }
-  for (const [path, indices] of headers) {
-    if (indices.length + same.length < 2) continue;
-    // A source that is built twice is named once.
-    const namesOf = (of: readonly number[]) => [...new Set(of.map((index) => shortName(patched[index]!.file)))].sort();
-    const changed = namesOf(indices);
-    // Only where nothing else was edited is this header known to be why the unit's code differs.
-    const certain = namesOf(indices.filter((index) => patched[index]!.edits.size === 1));
-    const mixed = changed.filter((name) => !certain.includes(name));
-    const line = patched[indices[0]!]!.edits.get(path)?.[0]?.nextStart ?? 1;
-    // Units that name an edited macro and are not in the patch: the edit does not reach their code.
-    const outside = (macros.get(path) ?? []).filter(({ file }) => same.includes(file));
-    const names = [...new Set(outside.map(({ macro }) => macro))];
-    const files = [...new Set(outside.map(({ file }) => shortName(file)))];
-    const unmoved =
-      outside.length === 0
-        ? ''
-        : ` ${listed(files)} name${files.length === 1 ? 's' : ''} ${listed(names)} and came out the same: the edit makes no difference there, and ${files.length === 1 ? 'it stays' : 'they stay'} out of the patch.`;
-    notes.push([
-      indices[0]!,
-      finding({
-        code: 'header-spread',
-        severity: 'note',
-        symbol: shortName(path),
-        at: { file: path, line: Math.max(line, 1) },
-        message: `${spreadText(shortName(path), certain, mixed)}${same.length > 0 ? `; ${same.length} other unit${same.length === 1 ? '' : 's'} that ${same.length === 1 ? 'was' : 'were'} rebuilt came out the same` : ''}. All of them are one patch.${unmoved}`,
-        evidence: {
-          changed,
-          ...(mixed.length > 0 && { otherEdits: mixed }),
-          same: same.map(shortName).sort().slice(0, 64),
-          sameCount: same.length,
-          ...(outside.length > 0 && { macros: outside.map(({ macro, file }) => `${macro}: ${shortName(file)}`) }),
-        },
-        related: outside.slice(0, 12).map(({ macro, file, line: at }) => ({
-          at: { file, line: at },
-          message: `${shortName(file)} names ${macro} here, and is not in the patch`,
-        })),
-      }),
-    ]);
-  }
-  return notes;
-}
