@@ -115,6 +115,17 @@ test('a unit that has a finding and the same code is not said to have changed', 
   assert.equal((spread!.evidence.same as string[]).includes('talk.c'), true);
 });
 
+test('a function that is gone and one that became static: who of the other units uses them', async () => {
+  project.edit('data.c', 'int step(int i) { return steps[i & 3]; }', '');
+  const [removed] = (await check('data.c')).filter(({ code }) => code === 'function-removed');
+  assert.deepEqual(removed!.evidence.unpatchedUnits, ['main() in main.c']);
+  assert.match(removed!.message, /running program and main\(\) in main\.c still uses it/);
+  project.edit('over.c', 'int over_part', 'static __attribute__((used, noinline)) int over_part');
+  const [scope] = (await check('over.c')).filter(({ code }) => code === 'symbol-scope-changed');
+  assert.deepEqual(scope!.evidence.unpatchedUnits, []);
+  assert.match(scope!.message, /As the build is, none of the other 4 units .* refers to it and stays as it is\.$/);
+});
+
 const only = (found: readonly Finding[]) => found.map(({ code, severity }) => `${code} ${severity}`);
 
 test('a text that another unit prints as well blocks, and names who', async () => {

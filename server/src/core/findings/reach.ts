@@ -5,8 +5,10 @@ import type { ObjectDiff, SourceEdits, TypeChange } from '../diff/types.ts';
 import type { DwarfInfo, TypeRef } from '../dwarf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { handedOn, SEEN_BY_OTHERS } from './constants.ts';
+import { CALLED_BY_OTHERS } from './function-removed.ts';
 import { type MacroUse, spread } from './spread.ts';
 import { finding, isHeader, labelOf, listed, shortName } from './support.ts';
+import { USED_BY_OTHERS } from './symbol-scope-changed.ts';
 import type { Finding, Related } from './types.ts';
 import { joinWidened } from './widened-across.ts';
 
@@ -110,7 +112,8 @@ export const wantsReach = ({ diff, findings }: Pick<PatchedUnit, 'diff' | 'findi
       code === 'rodata-changed' ||
       (code === 'inline-widened' && evidence.shared === true) ||
       evidence.seenByOthers === true,
-  );
+  ) ||
+  findings.some(isSeenByOthers);
 
 /**
  * Findings of all units of a patch, in the light of each other and of the rest of the build: units that stay old and use a changed type
@@ -216,19 +219,12 @@ function acrossUnits(
   others: readonly OtherUnit[],
   complete: boolean,
 ): Finding {
+  if (one.code === 'function-removed' || one.code === 'symbol-scope-changed')
+    return seenElsewhere(one, unit, patched, others, complete);
   if (one.code !== 'signature-changed') return one;
   const change = unit.diff.signatures.find(({ name }) => name === one.symbol);
   if (!change?.external) return one;
-  const stay: { readonly file: string; readonly name: string }[] = [];
-  for (const { file, reach } of others) for (const name of reach.calls[change.name] ?? []) stay.push({ file, name });
-  for (const other of patched) {
-    if (other === unit) continue;
-    const replaced = new Set(
-      other.diff.functions.filter(({ lineOnly }) => !lineOnly).map(({ name }) => plainName(name)),
-    );
-    for (const name of reachOf(other.base).calls[change.name] ?? [])
-      if (!replaced.has(name)) stay.push({ file: other.file, name });
-  }
+  const stay = usersThatStay(change.name, unit, patched, others);
   const words = stay.map(({ file, name }) => userText(file, name));
   const related: Related[] = stay.slice(0, 12).map(({ file, name }, index) => ({
     at: { file, line: 1 },
@@ -250,6 +246,71 @@ function acrossUnits(
     evidence,
   };
 }
+
+/** A function of another unit that stays as it is; an empty name stands for data. */
+interface User {
+  readonly file: string;
+  readonly name: string;
+}
+
+/** Who of other units refers to a symbol and is not replaced. */
+function usersThatStay(
+  symbol: string,
+  unit: PatchedUnit,
+  patched: readonly PatchedUnit[],
+  others: readonly OtherUnit[],
+): User[] {
+  const stay: User[] = [];
+  const of = (calls: UnitReach['calls']): readonly string[] => (Object.hasOwn(calls, symbol) ? calls[symbol]! : []);
+  for (const { file, reach } of others) for (const name of of(reach.calls)) stay.push({ file, name });
+  for (const other of patched) {
+    if (other === unit) continue;
+    const replaced = new Set(
+      other.diff.functions.filter(({ lineOnly }) => !lineOnly).map(({ name }) => plainName(name)),
+    );
+    for (const name of of(reachOf(other.base).calls)) if (!replaced.has(name)) stay.push({ file: other.file, name });
+  }
+  return stay;
+}
+
+/** A symbol that is gone, or that other units could see and can no longer: who of them uses it. */
+function seenElsewhere(
+  one: Finding,
+  unit: PatchedUnit,
+  patched: readonly PatchedUnit[],
+  others: readonly OtherUnit[],
+  complete: boolean,
+): Finding {
+  if (!isSeenByOthers(one)) return one;
+  const stay = usersThatStay(one.symbol, unit, patched, others);
+  if (stay.length === 0 && !complete) return one;
+  const words = stay.map(({ file, name }) => userText(file, name));
+  const known =
+    stay.length > 0
+      ? `${listed(words)} still use${stay.length === 1 ? 's' : ''} it`
+      : `none of the other ${patched.length + others.length - 1} units of the build that were looked at refers to it and stays as it is`;
+  const text =
+    one.code === 'function-removed'
+      ? one.message.replace(CALLED_BY_OTHERS, () => known)
+      : one.message.replace(
+          USED_BY_OTHERS,
+          () => `As the build is, ${known}${stay.length > 0 ? ': keep its scope' : ''}.`,
+        );
+  return {
+    ...one,
+    message: text,
+    evidence: { ...one.evidence, unpatchedUnits: words },
+    related: [
+      ...stay.slice(0, 12).map(({ file }, at) => ({ at: { file, line: 1 }, message: `${words[at]} stays old` })),
+      ...one.related,
+    ],
+  };
+}
+
+/** Whether other units could refer to what a finding says is gone or static now. */
+const isSeenByOthers = ({ code, evidence }: Finding): boolean =>
+  (code === 'function-removed' && evidence.external === true) ||
+  (code === 'symbol-scope-changed' && evidence.base !== 'local' && evidence.next === 'local');
 
 /**
  * A changed constant that other units can see, now that they have been looked at: a blocker where one refers to it, and where not all were looked at; else what
