@@ -62,6 +62,20 @@ test('a macro: units that name it and came out the same are told, with the line;
   );
 });
 
+test('a macro is the reason by its name', async () => {
+  project.edit('limits.h', '\n  10', '\n  20');
+  const { config } = await loadConfig(project.root);
+  const session = await createSession(config, { watch: false, cacheDir: project.cache });
+  session.saved(project.path('limits.h'));
+  await session.idle();
+  const changed = session.units().flatMap(({ result }) => result?.diff.functions ?? []);
+  await session.dispose();
+  assert.deepEqual(
+    changed.map(({ name, reasons }) => [name, reasons[0]]),
+    [['over', { kind: 'macro', detail: 'LIMIT' }]],
+  );
+});
+
 test('near miss: another macro of the header was edited', async () => {
   project.edit('limits.h', 'SPARE 3', 'SPARE 4');
   const [spread] = (await check('limits.h')).filter(({ code }) => code === 'header-spread');

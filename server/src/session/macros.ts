@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { SourceEdits, SourceHunk } from '../core/diff/types.ts';
 import type { MacroUse } from '../core/findings/spread.ts';
 import { isHeader } from '../core/findings/support.ts';
+import { macrosIn } from '../shell/macroLines.ts';
 
 /** A unit whose own source is searched. */
 export interface Searched {
@@ -30,7 +31,7 @@ export async function macroUses(
     for (const [file, hunks] of each) if (isHeader(file) && !headers.has(file)) headers.set(file, hunks);
   const found = new Map<string, readonly MacroUse[]>();
   for (const [header, hunks] of headers) {
-    const names = definedIn(await lines(header), hunks);
+    const names = definedIn(await textOf(header), hunks);
     if (names.size === 0) continue;
     const uses: MacroUse[] = [];
     for (const { file, dependencies } of units)
@@ -46,7 +47,7 @@ export async function macroUses(
 
 /** The first line of a source that names each macro. */
 async function usesIn(file: string, names: ReadonlySet<string>): Promise<MacroUse[]> {
-  const raw = await readFile(file, 'utf8').catch(() => '');
+  const raw = await textOf(file);
   // Taking the comments out of sources that do not name it at all would be the most of the work.
   const wanted = [...names].filter((macro) => raw.includes(macro));
   if (wanted.length === 0) return [];
@@ -58,23 +59,17 @@ async function usesIn(file: string, names: ReadonlySet<string>): Promise<MacroUs
   });
 }
 
-async function lines(file: string): Promise<string[]> {
-  return (await readFile(file, 'utf8').catch(() => '')).split('\n');
-}
+const textOf = (file: string): Promise<string> => readFile(file, 'utf8').catch(() => '');
 
-/** Names after `#define` whose definition, continued lines included, an edit touches. */
-function definedIn(text: readonly string[], hunks: readonly SourceHunk[]): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (let at = 0; at < text.length; at++) {
-    const name = /^\s*#\s*define\s+([A-Za-z_]\w*)/.exec(text[at]!)?.[1];
-    if (name === undefined) continue;
-    const first = at;
-    while (text[at]?.trimEnd().endsWith('\\')) at++;
-    if (hunks.some(({ nextStart, nextCount }) => nextStart <= at + 1 && nextStart + nextCount > first + 1))
-      names.add(name);
-  }
-  return names;
-}
+/** Names of macros whose definition, continued lines included, an edit touches. */
+const definedIn = (text: string, hunks: readonly SourceHunk[]): ReadonlySet<string> =>
+  new Set(
+    macrosIn(text)
+      .filter(({ first, last }) =>
+        hunks.some(({ nextStart, nextCount }) => nextStart <= last && nextStart + nextCount > first),
+      )
+      .map(({ name }) => name),
+  );
 
 /** The text with comments and string literals blanked, lines kept. */
 const withoutComments = (text: string): string =>

@@ -9,6 +9,7 @@ import { differences, isOwnLine } from './differences.ts';
 import { hunksOf, touches } from './edits.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';
+import { outsideFunctions } from './outside.ts';
 import { cloneStem } from './pair.ts';
 import { typeReasons } from './type-causes.ts';
 import type { AlignedRow, FirstDifference, Reason, SourceEdits, TypeChange } from './types.ts';
@@ -53,7 +54,7 @@ function causes(input: ReasonInput, change: BodyChange, aligned: readonly Aligne
   if (change.parent !== undefined && /\.cold(\.|$)/.test(change.name) && input.changedNames.has(change.parent))
     return [{ kind: 'clone', detail: change.parent }, ...types];
   return input.edits
-    ? knownEdits(input, input.edits, aligned, before, after, types)
+    ? knownEdits(input, input.edits, change, aligned, before, after, types)
     : inferred(input, change, aligned, types);
 }
 
@@ -61,6 +62,7 @@ function causes(input: ReasonInput, change: BodyChange, aligned: readonly Aligne
 function knownEdits(
   input: ReasonInput,
   edits: SourceEdits,
+  change: BodyChange,
   aligned: readonly AlignedRow[],
   before: DwarfFunction | undefined,
   after: DwarfFunction | undefined,
@@ -84,8 +86,7 @@ function knownEdits(
   // Where nothing tells how far the function reaches, as in assembly: its own code, on edited lines.
   if (aligned.some((row) => !row.same && (onEditedLine(edits, row, 'base') || onEditedLine(edits, row, 'next'))))
     return [{ kind: 'own-edit', detail: '' }];
-  const outside = editOutsideFunctions(input, edits);
-  return [outside === undefined ? { kind: 'compiler-noise', detail: '' } : { kind: 'macro', detail: outside }];
+  return [outsideFunctions(input, edits, change) ?? { kind: 'compiler-noise', detail: '' }];
 }
 
 /** Without the edits: what the differing instructions belong to. */
@@ -235,29 +236,6 @@ function nextDeclaration(side: Side, of: DwarfFunction | undefined, decl: Source
   for (const one of side.object.dwarf.prototypes) if (one.defined) look(one.decl);
   for (const call of of?.inlined ?? []) look(call.decl);
   return end;
-}
-
-/** Place (`limits.h:12`) of the first hunk that lies in no function: a macro, a declaration, a type. */
-function editOutsideFunctions(input: ReasonInput, edits: SourceEdits): string | undefined {
-  const spans = (side: Side): Span[] =>
-    side.object.dwarf.functions.flatMap((of) =>
-      of.decl
-        ? [{ file: of.decl.file, first: of.decl.line, last: Math.max(of.decl.line, of.endLine ?? of.decl.line) }]
-        : [],
-    );
-  const base = spans(input.base);
-  const next = spans(input.next);
-  for (const [file, hunks] of edits) {
-    for (const hunk of hunks) {
-      const within = (side: 'base' | 'next', list: readonly Span[]) =>
-        list.some((span) =>
-          hunksOf(new Map([[file, [hunk]]]), span.file).some((one) => touches(one, side, span.first, span.last)),
-        );
-      if (!within('base', base) && !within('next', next))
-        return `${file.replace(/^.*\//, '')}:${Math.max(1, hunk.nextStart)}`;
-    }
-  }
-  return undefined;
 }
 
 /** Changed types that the function works with and that made its code differ. */
