@@ -7,6 +7,7 @@ import type { ObjectModel } from './core/object.ts';
 import type { BaseObject, Built } from './shell/builder.ts';
 import { canonical } from './shell/commandIndex.ts';
 import { diffLines } from './shell/lineDiff.ts';
+import { withMacros } from './shell/macroLines.ts';
 import type { Replacement } from './shell/mirror.ts';
 import type { Config, UnitState } from './shell/types.ts';
 
@@ -167,8 +168,9 @@ export async function sourceEdits(
   for (const path of new Set(paths)) {
     const pair = await versions(path, differing, unsaved);
     if (!pair) continue;
-    const hunks = diffLines(Buffer.from(pair[0]).toString(), Buffer.from(pair[1]).toString());
-    if (hunks.length > 0) edits.set(path, hunks);
+    const [before, now] = [Buffer.from(pair[0]).toString(), Buffer.from(pair[1]).toString()];
+    const hunks = diffLines(before, now);
+    if (hunks.length > 0) edits.set(path, withMacros(hunks, before, now));
   }
   return edits;
 }

@@ -37,6 +37,7 @@ const reasonWords: Readonly<Record<Reason['kind'], (detail: string) => string>> 
   'inlined-callee': (detail) => `inlines ${detail}`,
   'header-type': (detail) => `type ${detail}`,
   macro: (detail) => `macro ${detail}`,
+  declaration: (detail) => `declaration ${detail}`,
   constant: (detail) => `constant ${detail}`,
   string: (detail) => `string ${detail}`,
   callee: (detail) => `calls ${detail}`,

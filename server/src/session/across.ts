@@ -40,19 +40,19 @@ export async function lookAcross(
   const generations = ready.map(({ state }) => state.generation);
   const patched = changed.map(({ state }) => state.unit);
   const known = new Set(ready.map(({ state }) => state.unit.id));
+  const rest = room().index.units.filter((unit) => !known.has(unit.id) && inSameProgram(unit, patched));
   const { others, complete } = units.some(wantsReach)
-    ? await readOthers(
-        room().index.units.filter((unit) => !known.has(unit.id) && inSameProgram(unit, patched)),
-        index,
-        signal,
-        progress,
-      )
+    ? await readOthers(rest, index, signal, progress)
     : { others: [], complete: false };
   // Newer edits have their own look.
   if (signal.aborted || ready.some(({ state }, at) => state.generation !== generations[at])) return;
   const macros = await macroUses(
     units.map(({ edits }) => edits),
     ready.map(({ state }) => ({ file: state.unit.command.file, dependencies: state.dependencies })),
+    rest.map((unit) => ({
+      file: unit.command.file,
+      headers: async () => (await index.of(unit))?.headers ?? [],
+    })),
   );
   if (signal.aborted || ready.some(({ state }, at) => state.generation !== generations[at])) return;
   const crossed = crossFindings(units, others, same, complete, macros);

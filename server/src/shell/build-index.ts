@@ -6,7 +6,7 @@ import { reachOf, type UnitReach } from '../core/findings/reach.ts';
 import type { Unit } from './types.ts';
 
 /** Part of the stamp: what an older program wrote is not misread. */
-const FORMAT = 1;
+const FORMAT = 2;
 const LARGEST = 256 << 20;
 
 /**
@@ -42,7 +42,10 @@ export class BuildIndex {
     try {
       const entry = JSON.parse(await readFile(file, 'utf8')) as { stamp?: unknown; reach?: UnitReach };
       const { reach } = entry;
-      return entry.stamp === stamp && typeof reach?.types === 'object' && typeof reach.calls === 'object'
+      return entry.stamp === stamp &&
+        typeof reach?.types === 'object' &&
+        typeof reach.calls === 'object' &&
+        typeof reach.inlined === 'object'
         ? reach
         : undefined;
     } catch {

@@ -7,6 +7,8 @@ import { diffSources, editsBetween } from './support.ts';
 const DECLS =
   'void fail(const char *expr, const char *file, unsigned line, const char *func) __attribute__((noreturn));\nvoid note(int line);\nint ext(int);\nint ext2(int);\n#define CHECK(e) ((e) ? (void)0 : fail(#e, __FILE__, __LINE__, __func__))\n';
 
+const DECLS2 = `${DECLS}void tell(const char *file, int line, int level);\n#define CHECK2(e, k) do { if (!(e)) tell(__FILE__, __LINE__, k); } while (0)\n`;
+
 const COMPILERS = CASE_COMPILERS.filter(hasTool);
 
 async function lineOnly(base: string, next: string, compiler: string, withEdits: boolean) {
@@ -44,6 +46,20 @@ for (const compiler of COMPILERS) {
       assert.deepEqual(await lineOnly(DECLS + source(70), `${DECLS}\n${source(71)}`, compiler, withEdits), {
         f: false,
       });
+    });
+
+    test(`${title}: a constant that goes from the old line to the new one, in the call that has the line number`, async () => {
+      const source = (k: number) =>
+        `#define K ${k}\nint f(int a)\n{\n  CHECK2(a > 3, K);\n  return ext(a);\n}\nint g(int a)\n{\n  CHECK2(a > 4, 3);\n  return ext(a);\n}\n`;
+      assert.deepEqual(await lineOnly(DECLS2 + source(11), `${DECLS2}\n${source(12)}`, compiler, withEdits), {
+        f: false,
+        g: true,
+      });
+    });
+
+    test(`${title}: near miss: two assertions in one line, and a constant that is another line's number`, async () => {
+      const source = 'int f(int a)\n{\n  CHECK(a > 3); CHECK(a < 100);\n  CHECK2(a != 5, 10);\n  return ext(a);\n}\n';
+      assert.deepEqual(await lineOnly(DECLS2 + source, `${DECLS2}\n${source}`, compiler, withEdits), { f: true });
     });
 
     test(`${title}: another callee beside a line number`, async () => {

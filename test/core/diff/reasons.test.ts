@@ -221,6 +221,15 @@ test('the first instruction: none for line numbers only, new functions and const
   assert.deepEqual(found, { more: undefined, show: undefined });
 });
 
+test('a declaration of what the function refers to is no macro', async () => {
+  const source = (type: string) =>
+    `extern ${type} workers;\nint puts(const char *);\nvoid f(int a) { workers = a; puts("x"); }\n`;
+  assert.deepEqual((await reasons(source('int'), source('long'))).f?.[0], 'declaration workers');
+  const scope = (word: string) =>
+    `struct s { long a, b; };\n${word}struct s st;\nvoid f(int *p, int a) { *p = a; st.a = a; }\n`;
+  assert.deepEqual((await reasons(scope(''), scope('static '))).f?.[0], 'declaration st');
+});
+
 test('a macro is named by its place where no function was edited', async () => {
   const source = (limit: number): string =>
     `#define LIMIT ${limit}\nint ext(int);\nint f(int x)\n{\n  return ext(x + LIMIT);\n}\n`;

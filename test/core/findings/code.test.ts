@@ -173,6 +173,24 @@ hazard('inline-widened: one note for all parts of one function', {
     .replace('put(clamp(x));', 'put(x);'),
   check: ({ findings }) => assert.deepEqual([...(findings[0]!.evidence.parts as string[])].sort(), ['clamp', 'half']),
 });
+const scaling = (factor: number, mark = '', last = '') => `
+extern int push(int);
+static inline __attribute__((always_inline)) int scale(int x) { return x * ${factor} + 3; }${mark}
+int first(int x) { return push(scale(x)); }
+int second(int x) { return push(scale(x) - 1) + 2; }${last}
+`;
+hazard('inline-widened: a caller whose own lines seem to have changed counts as well', {
+  base: scaling(10),
+  next: scaling(11, '\n//^^^ inline-widened review'),
+  check: ({ findings }) => {
+    assert.deepEqual(findings[0]!.evidence.callers, ['first', 'second']);
+    assert.doesNotMatch(findings[0]!.message, /only caller/);
+  },
+});
+hazard('inline-widened: near miss, one call has another argument, and the other copies came out the same', {
+  base: scaling(10, '', '\nint third(int x) { return push(scale(x + 7)) ^ 2; }'),
+  next: scaling(10, '', '\nint third(int x) { return push(scale(x + 9)) ^ 2; }'),
+});
 hazard('inline-widened: near miss, a copy moves with the edit of the function around it', {
   base: widened(100, ''),
   next: widened(100, '').replace('put(clamp(x) + 1)', 'put(x); put(clamp(x + 9) * 3)'),

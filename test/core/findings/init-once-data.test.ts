@@ -26,6 +26,44 @@ ${rest}`,
   },
 });
 
+// The byte in front of the store ends another instruction: as a part of the store it would be the first of a longer opcode, or a prefix.
+for (const byte of ['0x0f', '0x3a', '0x66', '0x0f, 0x3a']) {
+  hazard(`a value that only a constructor wrote, stored behind an instruction that ends in ${byte}`, {
+    base: `
+extern int read_config(void);
+static int maximum, other;
+__attribute__((constructor)) static void setup(void) { maximum = read_config(); }
+void reload(int x) { other = x; }
+int second(void) { return other; }
+${rest}`,
+    next: `
+extern int read_config(void);
+static int maximum, other;
+__attribute__((constructor)) static void setup(void) { maximum = read_config(); }
+void reload(int x) { other = x; __asm__ volatile(".byte 0xb8, ${byte.includes(',') ? '0, 0' : '0, 0, 0'}, ${byte}" ::: "eax"); maximum = 5; }
+//^^^ init-once-data review
+int second(void) { return other; }
+${rest}`,
+  });
+}
+
+hazard('near miss: a store to its neighbour behind such a byte', {
+  base: `
+extern int read_config(void);
+static int maximum, other;
+__attribute__((constructor)) static void setup(void) { maximum = read_config(); }
+void reload(int x) { other = x; }
+int second(void) { return other; }
+${rest}`,
+  next: `
+extern int read_config(void);
+static int maximum, other;
+__attribute__((constructor)) static void setup(void) { maximum = read_config(); }
+void reload(int x) { other = x; __asm__ volatile(".byte 0xb8, 0, 0, 0, 0x0f" ::: "eax"); other = 5; }
+int second(void) { return other; }
+${rest}`,
+});
+
 hazard('a helper that only init code calls counts as init code', {
   base: `
 extern int read_config(void);

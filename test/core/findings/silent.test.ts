@@ -112,6 +112,24 @@ for (const compiler of CASE_COMPILERS) {
       `int ext(int);\nint run(int x) { asm volatile("nop; add $${n}, %0" : "+r"(x)); return ext(x); }\n`;
     assert.deepEqual(await codes(source(1), source(2), 'entry.c'), []);
   });
+  test(`hand-written-asm: top-level assembly and a naked function in a unit of C [${compiler}]`, { skip }, async () => {
+    const top = (n: number) =>
+      `__asm__(".text\\n.globl fast\\n.type fast,@function\\nfast: mov %edi,%eax\\n add $${n},%eax\\n ret\\n.size fast,.-fast");\nint ext(int);\nint run(int x) { return ext(x) + 1; }\n`;
+    assert.deepEqual(await codes(top(1), top(2), 'entry.c'), ['hand-written-asm']);
+    const naked = (n: number) =>
+      `__attribute__((naked)) void tramp(void) { __asm__ volatile("push %rbx\\n mov %rsp,%rbx\\n add $${n},%eax\\n call ext\\n pop %rbx\\n ret"); }\n`;
+    assert.deepEqual(await codes(naked(1), naked(2), 'entry.c'), ['hand-written-asm']);
+  });
+  test(`hand-written-asm: near miss, C beside top-level assembly, and assembly that pushes in a function of C [${compiler}]`, {
+    skip,
+  }, async () => {
+    const beside = (n: number) =>
+      `__asm__(".text\\n.globl fast\\n.type fast,@function\\nfast: mov %edi,%eax\\n ret\\n.size fast,.-fast");\nint ext(int);\nint run(int x) { return ext(x) + ${n}; }\n`;
+    assert.deepEqual(await codes(beside(1), beside(2), 'entry.c'), []);
+    const pushing = (n: number) =>
+      `unsigned long flags(void) { unsigned long f; __asm__ volatile("pushf; pop %0; add $${n}, %0" : "=r"(f)); return f; }\nvoid restore(unsigned long f) { __asm__ volatile("add $${n}, %0; push %0; popf" : : "r"(f)); }\n`;
+    assert.deepEqual(await codes(pushing(1), pushing(2), 'entry.c'), []);
+  });
   test(`compiler-mismatch: near miss, options for warnings and paths beside another constant [${compiler}]`, {
     skip,
   }, async () => {

@@ -135,6 +135,39 @@ hazard('cpu-dependent-code: a branch on features', {
   base: features(1),
   next: at(features(2), '//^^^ cpu-dependent-code review', 2),
 });
+const clones = (factor: number, other = 1) => `int plain(int);
+__attribute__((target_clones("avx2", "default"))) int dot(const int *a, int n) { int s = 0; for (int i = 0; i < n; i++) s += a[i] * ${factor}; return s; }
+int g(int a) { return plain(a) * ${other}; }
+`;
+hazard('cpu-dependent-code: clones for processors, one finding for all', {
+  ...common,
+  base: clones(3),
+  next: at(clones(5), '//^^^ cpu-dependent-code review', 2),
+  check: ({ findings }) =>
+    assert.match(findings[0]!.message, /^Whether dot\.\S+ runs .* taken for dot\(\) at start-up/),
+});
+const chosen = (value: number, other = 1) => `int plain(int); extern int fast_cpu;
+static int f1(int x) { return x + 1; }
+static int f2(int x) { return x * 2 + ${value}; }
+static int (*resolve(void))(int) { return fast_cpu ? f1 : f2; }
+int fast(int) __attribute__((ifunc("resolve")));
+int g(int a) { return plain(a) * ${other}; }
+`;
+hazard('cpu-dependent-code: a function that is chosen at start-up', {
+  ...common,
+  base: chosen(1),
+  next: at(chosen(3), '//^^^ cpu-dependent-code review', 3),
+});
+hazard('cpu-dependent-code: near miss, a function beside those that are chosen', {
+  ...common,
+  base: chosen(1, 1) + clones(3).split('\n')[1],
+  next: chosen(1, 7) + clones(3).split('\n')[1],
+});
+hazard('cpu-dependent-code: near miss, a function whose address another one picks while the program runs', {
+  ...common,
+  base: chosen(1).replace(/^int fast\(.*$/m, 'int pick(int x) { return resolve()(x); }'),
+  next: chosen(3).replace(/^int fast\(.*$/m, 'int pick(int x) { return resolve()(x); }'),
+});
 hazard('cpu-dependent-code: not where another function changed', {
   ...common,
   base: features(1, 1),

@@ -592,10 +592,10 @@ export const TABLE: readonly Row[] = [
   ),
   row(
     'header-spread',
-    'note',
-    f('reach'),
+    'note or review',
+    f('spread'),
     `${R}a type that grew is used by a unit that does not know of the edit; the header spreads to two`,
     'server/others.test.ts: near miss: another macro of the header was edited',
-    'server/others.test.ts: near miss: another macro of the header was edited',
+    'server/others.test.ts: near miss: the edited macro is named in no other unit',
   ),
 ];

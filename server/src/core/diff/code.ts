@@ -156,7 +156,7 @@ class Comparer implements CodeComparer {
 
   #bias(side: Side, section: number, relocation: Relocation): number {
     if (this.#machine !== 62 || !relocationMeaning(62, relocation.type).pcRelative) return 0;
-    return exactBias(side, side.elf.sections[section]!, relocation.offset);
+    return exactBias(side.elf, side.elf.sections[section]!, relocation.offset);
   }
 
   #sameTargets(b: Relocation, baseBias: number, n: Relocation, nextBias: number): boolean {

@@ -24,7 +24,8 @@ import type { SourceEdits } from './types.ts';
  * 3. the statement's text did not change. Where the edits are known: every line of the function is unedited and maps from base to
  *    next. Where they are not: columns and distances are kept, and there is a witness that these are line numbers: the same call
  *    carries the file's name or the function's name (`__FILE__`, `__func__`), or the unit has at least three such sites with different lines.
- *    A lone `log(7)` on line 7 that became `log(8)` on line 8 does not pass.
+ *    A lone `log(7)` on line 7 that became `log(8)` on line 8 does not pass;
+ * 4. no call has the number twice: one of the two may be an edited constant.
  */
 export interface LineProof {
   /** Lines (base side) whose number is in the code. */
@@ -69,6 +70,7 @@ export function proveLineOnly(
   const shifts = lineShifts(baseLines, baseBody, nextLines, nextBody, edits);
   if (!shifts) return undefined;
   const proof: Proof = { base, next, baseBody, nextBody, from, to, baseLines, nextLines, shifts, edits };
+  if (sharesCall(proof, sites)) return undefined;
   const lines = new Set<number>();
   let complete = true;
   for (const site of sites) {
@@ -80,6 +82,18 @@ export function proveLineOnly(
     if (named || own) lines.add(site.base);
   }
   return { lines, complete, places: lazy(() => placesOfSites(proof, sites)) };
+}
+
+/**
+ * Two numbers of one call are the same line. One of them may be a constant that was edited from the old line to the new one,
+ * which nothing in the objects tells from `__LINE__`, and which the line and the file beside it would vouch for.
+ */
+function sharesCall(proof: Proof, sites: readonly Site[]): boolean {
+  const seen = new Set<string>();
+  return sites.some((site) => {
+    const key = `${callBehind(proof, site.nextIndex)} ${site.base}`;
+    return seen.has(key) || !seen.add(key);
+  });
 }
 
 function placesOfSites({ next, nextBody, to, nextLines }: Proof, sites: readonly Site[]): readonly SourceLocation[] {

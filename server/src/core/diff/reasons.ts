@@ -1,12 +1,15 @@
 import type { Body } from '../asm/places.ts';
+import { relocationMeaning } from '../asm/relocation.ts';
 import { functionAt } from '../asm/source.ts';
 import { relocationTarget } from '../asm/targets.ts';
 import type { AsmRow } from '../asm/types.ts';
 import type { DwarfFunction, SourceLocation, TypeRef } from '../dwarf/types.ts';
+import { exactBias } from './bias.ts';
 import { differences, isOwnLine } from './differences.ts';
 import { hunksOf, touches } from './edits.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';
+import { outsideFunctions } from './outside.ts';
 import { cloneStem } from './pair-keys.ts';
 import { typeReasons } from './type-causes.ts';
 import type { AlignedRow, FirstDifference, Reason, SourceEdits, TypeChange } from './types.ts';
@@ -51,7 +54,7 @@ function causes(input: ReasonInput, change: BodyChange, aligned: readonly Aligne
   if (change.parent !== undefined && /\.cold(\.|$)/.test(change.name) && input.changedNames.has(change.parent))
     return [{ kind: 'clone', detail: change.parent }, ...types];
   return input.edits
-    ? knownEdits(input, input.edits, aligned, before, after, types)
+    ? knownEdits(input, input.edits, change, aligned, before, after, types)
     : inferred(input, change, aligned, types);
 }
 
@@ -59,6 +62,7 @@ function causes(input: ReasonInput, change: BodyChange, aligned: readonly Aligne
 function knownEdits(
   input: ReasonInput,
   edits: SourceEdits,
+  change: BodyChange,
   aligned: readonly AlignedRow[],
   before: DwarfFunction | undefined,
   after: DwarfFunction | undefined,
@@ -82,8 +86,7 @@ function knownEdits(
   // Where nothing tells how far the function reaches, as in assembly: its own code, on edited lines.
   if (aligned.some((row) => !row.same && (onEditedLine(edits, row, 'base') || onEditedLine(edits, row, 'next'))))
     return [{ kind: 'own-edit', detail: '' }];
-  const outside = editOutsideFunctions(input, edits);
-  return [outside === undefined ? { kind: 'compiler-noise', detail: '' } : { kind: 'macro', detail: outside }];
+  return [outsideFunctions(input, edits, change) ?? { kind: 'compiler-noise', detail: '' }];
 }
 
 /** Without the edits: what the differing instructions belong to. */
@@ -235,29 +238,6 @@ function nextDeclaration(side: Side, of: DwarfFunction | undefined, decl: Source
   return end;
 }
 
-/** Place (`limits.h:12`) of the first hunk that lies in no function: a macro, a declaration, a type. */
-function editOutsideFunctions(input: ReasonInput, edits: SourceEdits): string | undefined {
-  const spans = (side: Side): Span[] =>
-    side.object.dwarf.functions.flatMap((of) =>
-      of.decl
-        ? [{ file: of.decl.file, first: of.decl.line, last: Math.max(of.decl.line, of.endLine ?? of.decl.line) }]
-        : [],
-    );
-  const base = spans(input.base);
-  const next = spans(input.next);
-  for (const [file, hunks] of edits) {
-    for (const hunk of hunks) {
-      const within = (side: 'base' | 'next', list: readonly Span[]) =>
-        list.some((span) =>
-          hunksOf(new Map([[file, [hunk]]]), span.file).some((one) => touches(one, side, span.first, span.last)),
-        );
-      if (!within('base', base) && !within('next', next))
-        return `${file.replace(/^.*\//, '')}:${Math.max(1, hunk.nextStart)}`;
-    }
-  }
-  return undefined;
-}
-
 /** Changed types that the function works with and that made its code differ. */
 function typeCauses(
   input: ReasonInput,
@@ -291,7 +271,9 @@ function typesUsed(side: Side, of: DwarfFunction | undefined, body: Body): Reado
   const byName = new Map(variables.map((one) => [one.name, one.type] as const));
   for (const relocation of side.elf.relocationsOf(body.section)) {
     if (relocation.offset < body.start || relocation.offset >= body.start + body.size) continue;
-    const { symbol } = relocationTarget(side.places, relocation, side.elf.machine === 62 ? 4 : 0);
+    const relative = side.elf.machine === 62 && relocationMeaning(62, relocation.type).pcRelative;
+    const bias = relative ? exactBias(side.elf, side.elf.sections[body.section]!, relocation.offset) : 0;
+    const { symbol } = relocationTarget(side.places, relocation, bias);
     if (!symbol) continue;
     const type = byPlace.get(`${symbol.place}:${symbol.offset}`) ?? byName.get(symbol.name);
     if (type !== undefined) queue.push(type);

@@ -1,8 +1,9 @@
 import { placesOf } from '../asm/places.ts';
 import { KIND, RELOCATED } from '../asm/scan.ts';
 import { scanOf } from '../asm/scans.ts';
-import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
+import type { ElfFile, ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
+import { exactBias } from './bias.ts';
 
 const SHF_ALLOC = 2;
 const SHF_EXECINSTR = 4;
@@ -165,7 +166,7 @@ function collect(object: ObjectModel, section: Section, { functions, named }: Kn
     const symbol = elf.symbols[relocation.symbol];
     if (!symbol) continue;
     const call = code && isCall(elf.machine, section, relocation);
-    const at = symbol.type === 'section' ? placeOf(symbol, relocation, code ? section : undefined, elf.machine) : -1;
+    const at = symbol.type === 'section' ? placeOf(elf, symbol, relocation, code ? section : undefined) : -1;
     const target = symbol.type === 'section' ? named.at(symbol.place as number, at) : symbol;
     if (!target || target.name === '') continue;
     list.push({
@@ -212,47 +213,10 @@ function isCall(machine: number, section: Section, relocation: Relocation): bool
   );
 }
 
-/** The place in its section that a relocation against the section's symbol means. */
-function placeOf(symbol: ElfSymbol, relocation: Relocation, code: Section | undefined, machine: number): number {
+/** The place in its section that a relocation against the section's symbol means. `code` is the section that refers to it, if it is code. */
+function placeOf(elf: ElfFile, symbol: ElfSymbol, relocation: Relocation, code: Section | undefined): number {
   // PC-relative fields of x86 count from the end of the instruction: their own size, and that of an immediate behind them.
-  const relative = code && machine === EM_X86_64 && (relocation.type === 2 || relocation.type === 4);
-  const bias = relative ? 4 + immediateBehind(code.data, relocation.offset) : 0;
+  const relative = elf.machine === EM_X86_64 && (relocation.type === 2 || relocation.type === 4);
+  const bias = code && relative ? exactBias(elf, code, relocation.offset) : 0;
   return symbol.offset + relocation.addend + bias;
-}
-
-/**
- * Size of the immediate that follows an x86 instruction's RIP-relative displacement, told from the opcode in front of it (Intel SDM 2,
- * tables A-2 to A-6): without decoding the whole section.
- */
-function immediateBehind(code: Uint8Array, displacement: number): number {
-  const modrm = code[displacement - 1] ?? 0;
-  if ((modrm & 0xc7) !== 0x05) return 0;
-  const opcode = code[displacement - 2] ?? 0;
-  const before = code[displacement - 3] ?? 0;
-  const extension = (modrm >> 3) & 7;
-  if (before === 0x3a && code[displacement - 4] === 0x0f) return 1;
-  if (before === 0x0f)
-    return [0x70, 0x71, 0x72, 0x73, 0xa4, 0xac, 0xba, 0xc2, 0xc4, 0xc5, 0xc6].includes(opcode) ? 1 : 0;
-  // An operand-size prefix, directly or in front of REX, makes a long immediate short.
-  const rex = (before & 0xf0) === 0x40;
-  const wide = before === 0x66 || (rex && code[displacement - 4] === 0x66) ? 2 : 4;
-  switch (opcode) {
-    case 0x80:
-    case 0x83:
-    case 0x6b:
-    case 0xc0:
-    case 0xc1:
-    case 0xc6:
-      return 1;
-    case 0x81:
-    case 0x69:
-    case 0xc7:
-      return wide;
-    case 0xf6:
-      return extension < 2 ? 1 : 0;
-    case 0xf7:
-      return extension < 2 ? wide : 0;
-    default:
-      return 0;
-  }
 }

@@ -25,7 +25,7 @@ export function collectStarts(side: Side): Map<number, number[]> {
         const relative = relocationMeaning(elf.machine, relocation.type).pcRelative;
         // Entries of tables of relative offsets count from a start that is not known here.
         if (relative && !code) continue;
-        offset += relocation.addend + (relative && elf.machine === 62 ? exactBias(side, from, relocation.offset) : 0);
+        offset += relocation.addend + (relative && elf.machine === 62 ? exactBias(elf, from, relocation.offset) : 0);
       }
       let set = starts.get(place);
       if (!set) {

@@ -34,6 +34,8 @@ export interface SourceHunk {
   readonly baseCount: number;
   readonly nextStart: number;
   readonly nextCount: number;
+  /** Macros whose definition the lines of either side touch, where the texts were at hand. */
+  readonly defines?: readonly string[];
 }
 
 /** Hunks by absolute path of the file, as DWARF spells it after joining with the compilation directory. */
@@ -46,6 +48,7 @@ export interface Reason {
     | 'inlined-callee'
     | 'header-type'
     | 'macro'
+    | 'declaration'
     | 'constant'
     | 'string'
     | 'callee'
@@ -57,7 +60,7 @@ export interface Reason {
     | 'compiler-noise'
     | 'new'
     | 'removed';
-  /** Name of the callee, type.field, constant (`0x10 → 0x20`), symbol, special section; for `table` the constant whose contents changed; empty where there is none. */
+  /** Name of the callee, type.field, macro or declared thing (the place of the edit where that is not known), constant (`0x10 → 0x20`), symbol, special section; for `table` the constant whose contents changed; empty where there is none. */
   readonly detail: string;
 }
 

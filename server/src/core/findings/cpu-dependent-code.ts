@@ -1,7 +1,9 @@
 import { placesOf } from '../asm/places.ts';
 import { relocationsIn, relocationTarget } from '../asm/targets.ts';
+import { referencesOf } from '../diff/references.ts';
 import type { FunctionChange } from '../diff/types.ts';
 import { EM_X86_64 } from '../elf/constants.ts';
+import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { alternativeLayout } from '../special/index.ts';
 import { entriesAbout } from './special.ts';
@@ -32,11 +34,14 @@ const featureNames: ReadonlyMap<number, string> = new Map([
 /** `cpu-dependent-code`: what runs in a function of the payload depends on the processor: one test run shows one of the ways only. */
 export const cpuDependentCode: Hazard = {
   codes: ['cpu-dependent-code'],
-  find: (input) =>
-    carriedFunctions(input).flatMap((fn) => {
-      const object = input.pair.next;
+  find: (input) => {
+    const object = input.pair.next;
+    const chosen = implementationsOf(object);
+    const told = new Set<string>();
+    return carriedFunctions(input).flatMap((fn) => {
       const alternatives = alternativesOf(object, fn);
-      const uses = [...featuresRead(object, fn), ...cpuidIn(object, fn)];
+      const inside = [...featuresRead(object, fn), ...cpuidIn(object, fn)];
+      const uses = [...inside, ...choiceOf(chosen, fn, told)];
       if (alternatives.length + uses.length === 0) return [];
       const why = [
         ...(alternatives.length > 0
@@ -50,12 +55,44 @@ export const cpuDependentCode: Hazard = {
           severity: 'review',
           symbol: fn.name,
           at: fn.changedLines[0] ?? fn.at,
-          message: `What runs in ${fn.name}() depends on the processor: it has ${listed(why)}. A test shows one of the ways only: try the patch on each family of processors that it is for.`,
+          message: `${alternatives.length + inside.length === 0 ? `Whether ${fn.name}() runs` : `What runs in ${fn.name}()`} depends on the processor: it has ${listed(why)}. A test shows one of the ways only: try the patch on each family of processors that it is for.`,
           evidence: { features: alternatives, reads: uses },
         }),
       ];
-    }),
+    });
+  },
 };
+
+/** What an indirect function (ifunc, `target_clones`) chooses among at start-up. */
+interface Choice {
+  readonly name: string;
+  readonly among: readonly ElfSymbol[];
+}
+
+/** The indirect functions of an object that choose among several functions of it. */
+function implementationsOf(object: ObjectModel): Choice[] {
+  return object.elf.symbols.flatMap((resolver) => {
+    if (resolver.type !== 'ifunc' || typeof resolver.place !== 'number') return [];
+    const among = new Set<ElfSymbol>();
+    // The resolver has a name of its own as well, which the references may be found under.
+    for (const { from, target, call } of referencesOf(object))
+      if (from?.place === resolver.place && from.offset === resolver.offset && !call && target.type === 'func')
+        among.add(target);
+    return among.size > 1 ? [{ name: resolver.name.replace(/\.ifunc$/, ''), among: [...among] }] : [];
+  });
+}
+
+/** The choice that a function is one of, in words; told for one of its functions. */
+function choiceOf(choices: readonly Choice[], { next }: FunctionChange, told: Set<string>): string[] {
+  const choice = choices.find(({ among }) =>
+    among.some(({ place, offset }) => place === next?.place && offset === next?.offset),
+  );
+  if (!choice || told.has(choice.name)) return [];
+  told.add(choice.name);
+  return [
+    `a place among the functions of which one is taken for ${choice.name}() at start-up (${listed(choice.among.map(({ name }) => name))})`,
+  ];
+}
 
 /** Where the numbers of features that have no name here can be looked up. */
 const numbered = (features: readonly string[]): string =>

@@ -3,6 +3,9 @@ import { plainName } from '../diff/signatures.ts';
 import { afterEdits, finding } from './support.ts';
 import type { Hazard } from './types.ts';
 
+/** What is said of a global function as long as the other units were not looked at. */
+export const CALLED_BY_OTHERS = 'other units can still call it';
+
 /** `function-removed`: the old code stays in memory and reachable. Functions that are only inlined now are not removed. */
 export const functionRemoved: Hazard = {
   codes: ['function-removed'],
@@ -19,7 +22,7 @@ export const functionRemoved: Hazard = {
         users.add(from?.name ?? section.name);
       }
       const external = fn.base !== undefined && fn.base.bind !== 'local';
-      const reach = external ? 'other units can still call it' : 'pointers to it stay valid';
+      const reach = external ? CALLED_BY_OTHERS : 'pointers to it stay valid';
       return [
         finding({
           code: 'function-removed',

@@ -1,6 +1,6 @@
 import { plainName } from '../diff/signatures.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
-import { finding, insertBefore, listed } from './support.ts';
+import { finding, insertBefore, isHeader, listed } from './support.ts';
 import type { Finding, Fix, Hazard, HazardInput, Related } from './types.ts';
 
 /** Groups the inlining changes of one kind by callee. */
@@ -35,19 +35,61 @@ const places = (input: HazardInput, callers: readonly string[], message: string)
     return { ...(at && { at }), message: `${caller}() ${message}` };
   });
 
+/** Functions that hold a copy of another one, by the inlined calls of both objects. */
+interface Copies {
+  /** Names of functions that differ and have a copy in either object, in the order of the comparison. */
+  readonly changed: readonly string[];
+  /** Functions that came out the same. */
+  readonly same: readonly string[];
+}
+
+/** Where there are copies of a function. `widened` are the functions that the comparison gives it as a reason for. */
+function copiesOf(input: HazardInput, callee: string, widened: readonly string[]): Copies {
+  const { base, next } = input.pair;
+  const holders = new Set(widened.map(plainName));
+  for (const { dwarf } of [base, next])
+    for (const { name, inlined } of dwarf.functions)
+      if (name !== callee && !holders.has(name) && inlined.some((call) => call.name === callee)) holders.add(name);
+  // Where the decision to inline changed, that is what is reported.
+  const flipped = new Set(
+    input.diff.inlining.filter((one) => one.callee === callee && one.what !== 'widened').map(({ caller }) => caller),
+  );
+  const changed: string[] = [];
+  const told = new Set<string>();
+  for (const { name, status, lineOnly } of input.diff.functions) {
+    const plain = plainName(name);
+    if (lineOnly) continue;
+    if (widened.includes(name)) changed.push(name);
+    // A part that was split off is named where the change is in it; else the function stands for its parts.
+    else if (status === 'changed' && name === plain && holders.has(plain) && !flipped.has(name)) changed.push(name);
+    told.add(plain);
+  }
+  return { changed, same: [...holders].filter((name) => !told.has(name)) };
+}
+
+/** A function that is a part of one other function, and of none else as far as this unit tells. */
+interface Part {
+  readonly callee: string;
+  readonly at?: SourceLocation;
+  /** Other functions whose copy of it came out the same. */
+  readonly same: readonly string[];
+}
+
 /** `inline-widened`: the compiler copied the edited function into others, which therefore are in the patch too. */
 export const inlineWidened: Hazard = {
   codes: ['inline-widened'],
   find: (input) => {
-    const parts = new Map<string, { callee: string; at?: SourceLocation }[]>();
+    const parts = new Map<string, Part[]>();
     const findings: Finding[] = [];
-    for (const [callee, { callers, at }] of byCallee(input, 'widened')) {
+    for (const [callee, { callers: widened, at }] of byCallee(input, 'widened')) {
       // A new function in its caller is the caller's own edit.
       if (!input.pair.base.dwarf.prototypes.some(({ name, defined }) => defined && name === callee)) continue;
-      if (!isEdited(input, callee)) continue;
+      const { changed: callers, same } = copiesOf(input, callee, widened);
+      if (callers.length === 0 || !isEdited(input, callee, same)) continue;
       if (callers.length === 1 && !hasCode(input, callee)) {
-        const host = callers[0]!;
-        parts.set(host, [...(parts.get(host) ?? []), { callee, ...(at && { at }) }]);
+        // Other units have copies of a header's function, and are put together with this one by its name.
+        const key = `${callers[0]!} ${isShared(at) ? callee : ''}`;
+        parts.set(key, [...(parts.get(key) ?? []), { callee, same, ...(at && { at }) }]);
         continue;
       }
       const one = callers.length === 1;
@@ -58,31 +100,33 @@ export const inlineWidened: Hazard = {
           symbol: callee,
           at,
           message: `The change of ${callee}() reaches ${listed(callers)} by inlining: ${one ? 'it is' : 'they are'} replaced too. Review ${one ? 'it' : 'them'} as part of the patch; leaving one out would leave the old code in it.`,
-          evidence: { callers, count: callers.length },
+          evidence: { callers, count: callers.length, ...(isShared(at) && { shared: true }) },
           related: places(input, callers, `contains a copy of ${callee}()`),
         }),
       );
     }
-    return [...findings, ...[...parts].map(([host, callees]) => partsOf(input, host, callees))];
+    return [...findings, ...[...parts].map(([key, callees]) => partsOf(input, key.split(' ')[0]!, callees))];
   },
 };
 
+/** A function of a header: other units may have it as well. */
+const isShared = (at: SourceLocation | undefined): boolean => at !== undefined && isHeader(at.file);
+
 /** One note for the edited functions that are parts of their only caller. */
-function partsOf(
-  input: HazardInput,
-  host: string,
-  found: readonly { readonly callee: string; readonly at?: SourceLocation }[],
-): Finding {
+function partsOf(input: HazardInput, host: string, found: readonly Part[]): Finding {
   const one = found.length === 1;
   const parts = [...found].sort((a, b) => (a.at?.line ?? 0) - (b.at?.line ?? 0) || (a.callee < b.callee ? -1 : 1));
   const names = parts.map(({ callee }) => callee);
+  const same = [...new Set(parts.flatMap((part) => part.same))];
+  const shared = isShared(parts[0]!.at);
+  const only = same.length > 0 ? '' : `, ${one ? 'its' : 'their'} only caller${shared ? ' in this unit' : ''}`;
   return finding({
     code: 'inline-widened',
     severity: 'note',
     symbol: names[0]!,
     at: parts[0]!.at,
-    message: `${listed(names.map((name) => `${name}()`))} ha${one ? 's no code of its own: the compiler made it a part' : 've no code of their own: the compiler made them parts'} of ${host}(), ${one ? 'its' : 'their'} only caller, so ${host}() is what the patch replaces.`,
-    evidence: { callers: [host], parts: names },
+    message: `${listed(names.map((name) => `${name}()`))} ha${one ? 's no code of its own: the compiler made it a part' : 've no code of their own: the compiler made them parts'} of ${host}()${only}, so ${host}() is what the patch replaces.${same.length > 0 ? ` The cop${same.length === 1 ? 'y' : 'ies'} in ${listed(same)} came out the same.` : ''}`,
+    evidence: { callers: [host], parts: names, ...(same.length > 0 && { same }), ...(shared && { shared }) },
     related: [
       ...places(input, [host], `contains ${one ? 'it' : 'them'}`),
       ...parts
@@ -150,17 +194,17 @@ const holdsEdited = ({ edits, diff }: HazardInput, function_: string): boolean =
 
 /**
  * Where the edits are known, the reasons name edited callees only. Without them, a copy of a function that only has other offsets of a changed type
- * in it looks like an edited one: that is the type's finding.
+ * in it looks like an edited one: that is the type's finding. So does one that is given other arguments.
+ * @param same functions that hold a copy of it and came out the same
  */
-function isEdited(input: HazardInput, callee: string): boolean {
+function isEdited(input: HazardInput, callee: string, same: readonly string[]): boolean {
   if (input.edits) return true;
-  // Only a changed type makes a copy differ without an edit of the function. The search below reads the inlined calls of every function.
-  if (!input.diff.types.some(({ status }) => status === 'changed')) return true;
-  // An edit is in every copy. A copy in a function that did not change proves that the callee is as it was.
-  const differs = new Set(input.diff.functions.map(({ name }) => plainName(name)));
-  const { functions } = input.pair.next.dwarf;
-  if (functions.some((fn) => !differs.has(fn.name) && fn.inlined.some(({ name }) => name === callee))) return false;
   const own = input.diff.functions.find((fn) => fn.name === callee);
+  // An edit is in every copy, be it dead code in some. A copy in a function that did not change speaks for the callee as it was.
+  if (same.length > 0 && !own) return false;
+  // Only a changed type makes a copy differ without an edit of the function.
+  if (!input.diff.types.some(({ status }) => status === 'changed')) return true;
+  if (same.length > 0) return false;
   if (own)
     return (
       own.reasons.some(({ kind }) => kind === 'own-edit') && !own.reasons.some(({ kind }) => kind === 'header-type')

@@ -5,8 +5,12 @@ import type { ObjectDiff, SourceEdits, TypeChange } from '../diff/types.ts';
 import type { DwarfInfo, TypeRef } from '../dwarf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { handedOn, SEEN_BY_OTHERS } from './constants.ts';
-import { finding, labelOf, listed } from './support.ts';
+import { CALLED_BY_OTHERS } from './function-removed.ts';
+import { type MacroUse, spread } from './spread.ts';
+import { finding, isHeader, labelOf, listed, shortName } from './support.ts';
+import { USED_BY_OTHERS } from './symbol-scope-changed.ts';
 import type { Finding, Related } from './types.ts';
+import { joinWidened } from './widened-across.ts';
 
 /** What an object of the build says of names that other units know. Plain data: kept in the cache. */
 export interface UnitReach {
@@ -16,6 +20,10 @@ export interface UnitReach {
   readonly types: Readonly<Record<string, string>>;
   /** Name of a global function of another unit → functions of this unit that call it or have its address. */
   readonly calls: Readonly<Record<string, readonly string[]>>;
+  /** Name of a function of a header that the compiler inlined → the header, as the debug information spells it. */
+  readonly inlined: Readonly<Record<string, string>>;
+  /** Headers that a type, function or variable of the debug information comes from. */
+  readonly headers: readonly string[];
 }
 
 /** A unit of the build that is not in the patch. */
@@ -33,14 +41,6 @@ export interface PatchedUnit {
   /** Of the unit alone. */
   readonly findings: readonly Finding[];
   readonly edits: SourceEdits;
-}
-
-/** A place where the source of a unit names a macro that an edited header defines. */
-export interface MacroUse {
-  readonly macro: string;
-  /** Source path of the unit, and the first line of it that names the macro, from 1. */
-  readonly file: string;
-  readonly line: number;
 }
 
 /** Reads what `crossFindings` needs of one object. */
@@ -61,7 +61,21 @@ export function reachOf(object: ObjectModel): UnitReach {
     const name = from ? plainName(from.name) : '';
     if (!list.includes(name)) list.push(name);
   }
-  return { debug: dwarf.present, types, calls };
+  return { debug: dwarf.present, types, calls, ...headersOf(dwarf) };
+}
+
+/** What a unit has of headers: functions that were inlined, and the headers that its debug information names. */
+function headersOf(dwarf: DwarfInfo): Pick<UnitReach, 'inlined' | 'headers'> {
+  const inlined: Record<string, string> = {};
+  const headers = new Set<string>();
+  for (const { at } of dwarf.types) if (at && isHeader(at.file)) headers.add(at.file);
+  for (const { decl } of dwarf.variables) if (decl && isHeader(decl.file)) headers.add(decl.file);
+  for (const one of dwarf.prototypes) {
+    if (!one.decl || !isHeader(one.decl.file)) continue;
+    headers.add(one.decl.file);
+    if (one.inlined && one.defined) inlined[one.name] = one.decl.file;
+  }
+  return { inlined, headers: [...headers] };
 }
 
 /** Same hash: same size, members and enumerators at the same places. Types inside count by their size only. */
@@ -96,10 +110,10 @@ export const wantsReach = ({ diff, findings }: Pick<PatchedUnit, 'diff' | 'findi
       code === 'struct-grown' ||
       code === 'enum-value-changed' ||
       code === 'rodata-changed' ||
+      (code === 'inline-widened' && evidence.shared === true) ||
       evidence.seenByOthers === true,
-  );
-
-const shortName = (path: string): string => path.replace(/^.*\//, '');
+  ) ||
+  findings.some(isSeenByOthers);
 
 /**
  * Findings of all units of a patch, in the light of each other and of the rest of the build: units that stay old and use a changed type
@@ -128,7 +142,7 @@ export function crossFindings(
   const told = new Set<string>();
   for (const [index, unit] of patched.entries()) lists[index]!.push(...unpatchedUsers(unit, others, told));
   for (const [index, note] of spread(patched, same, macros)) lists[index]!.push(note);
-  return lists;
+  return joinWidened(patched, lists, others);
 }
 
 /** One finding for each changed type that units outside of the patch use. */
@@ -205,20 +219,13 @@ function acrossUnits(
   others: readonly OtherUnit[],
   complete: boolean,
 ): Finding {
+  if (one.code === 'function-removed' || one.code === 'symbol-scope-changed')
+    return seenElsewhere(one, unit, patched, others, complete);
   if (one.code !== 'signature-changed') return one;
   const change = unit.diff.signatures.find(({ name }) => name === one.symbol);
   // Of one that is no blocker, other units have nothing to add: they pass the same.
   if (!change?.external || one.severity !== 'blocker') return one;
-  const stay: { readonly file: string; readonly name: string }[] = [];
-  for (const { file, reach } of others) for (const name of reach.calls[change.name] ?? []) stay.push({ file, name });
-  for (const other of patched) {
-    if (other === unit) continue;
-    const replaced = new Set(
-      other.diff.functions.filter(({ lineOnly }) => !lineOnly).map(({ name }) => plainName(name)),
-    );
-    for (const name of reachOf(other.base).calls[change.name] ?? [])
-      if (!replaced.has(name)) stay.push({ file: other.file, name });
-  }
+  const stay = usersThatStay(change.name, unit, patched, others);
   const words = stay.map(({ file, name }) => userText(file, name));
   const related: Related[] = stay.slice(0, 12).map(({ file, name }, index) => ({
     at: { file, line: 1 },
@@ -240,6 +247,71 @@ function acrossUnits(
     evidence,
   };
 }
+
+/** A function of another unit that stays as it is; an empty name stands for data. */
+interface User {
+  readonly file: string;
+  readonly name: string;
+}
+
+/** Who of other units refers to a symbol and is not replaced. */
+function usersThatStay(
+  symbol: string,
+  unit: PatchedUnit,
+  patched: readonly PatchedUnit[],
+  others: readonly OtherUnit[],
+): User[] {
+  const stay: User[] = [];
+  const of = (calls: UnitReach['calls']): readonly string[] => (Object.hasOwn(calls, symbol) ? calls[symbol]! : []);
+  for (const { file, reach } of others) for (const name of of(reach.calls)) stay.push({ file, name });
+  for (const other of patched) {
+    if (other === unit) continue;
+    const replaced = new Set(
+      other.diff.functions.filter(({ lineOnly }) => !lineOnly).map(({ name }) => plainName(name)),
+    );
+    for (const name of of(reachOf(other.base).calls)) if (!replaced.has(name)) stay.push({ file: other.file, name });
+  }
+  return stay;
+}
+
+/** A symbol that is gone, or that other units could see and can no longer: who of them uses it. */
+function seenElsewhere(
+  one: Finding,
+  unit: PatchedUnit,
+  patched: readonly PatchedUnit[],
+  others: readonly OtherUnit[],
+  complete: boolean,
+): Finding {
+  if (!isSeenByOthers(one)) return one;
+  const stay = usersThatStay(one.symbol, unit, patched, others);
+  if (stay.length === 0 && !complete) return one;
+  const words = stay.map(({ file, name }) => userText(file, name));
+  const known =
+    stay.length > 0
+      ? `${listed(words)} still use${stay.length === 1 ? 's' : ''} it`
+      : `none of the other ${patched.length + others.length - 1} units of the build that were looked at refers to it and stays as it is`;
+  const text =
+    one.code === 'function-removed'
+      ? one.message.replace(CALLED_BY_OTHERS, () => known)
+      : one.message.replace(
+          USED_BY_OTHERS,
+          () => `As the build is, ${known}${stay.length > 0 ? ': keep its scope' : ''}.`,
+        );
+  return {
+    ...one,
+    message: text,
+    evidence: { ...one.evidence, unpatchedUnits: words },
+    related: [
+      ...stay.slice(0, 12).map(({ file }, at) => ({ at: { file, line: 1 }, message: `${words[at]} stays old` })),
+      ...one.related,
+    ],
+  };
+}
+
+/** Whether other units could refer to what a finding says is gone or static now. */
+const isSeenByOthers = ({ code, evidence }: Finding): boolean =>
+  (code === 'function-removed' && evidence.external === true) ||
+  (code === 'symbol-scope-changed' && evidence.base !== 'local' && evidence.next === 'local');
 
 /**
  * A changed constant that other units can see, now that they have been looked at: a blocker where one refers to it, and where not all were looked at; else what
@@ -314,67 +386,3 @@ function usedAtStart(
 
 const userText = (file: string, name: string): string =>
   name === '' ? `a pointer in ${shortName(file)}` : `${name}() in ${shortName(file)}`;
-
-/** What is known of an edited header: units that changed because of it, and units that changed, read it and have other edits as well. */
-function spreadText(header: string, certain: readonly string[], mixed: readonly string[]): string {
-  const one = mixed.length === 1;
-  if (mixed.length === 0) return `The edit of ${header} changes the code of ${listed(certain)}`;
-  const others = `${listed(mixed)} read${one ? 's' : ''} ${certain.length > 0 ? 'it' : `the edited ${header}`} and changed, and ha${one ? 's' : 've'} other edits too: ${certain.length > 0 ? 'it' : header} need not be why`;
-  return certain.length > 0 ? `The edit of ${header} changes the code of ${listed(certain)}; ${others}` : others;
-}
-
-/** One note for each edited header: which units changed, which only compiled to the same code. At the first unit that changed. */
-function spread(
-  patched: readonly PatchedUnit[],
-  same: readonly string[],
-  macros: ReadonlyMap<string, readonly MacroUse[]>,
-): [number, Finding][] {
-  const notes: [number, Finding][] = [];
-  const headers = new Map<string, number[]>();
-  for (const [index, { edits, file }] of patched.entries()) {
-    for (const path of edits.keys()) {
-      if (path === file || !/\.(h|hh|hpp|inc|def)$/.test(path)) continue;
-      headers.set(path, [...(headers.get(path) ?? []), index]);
-    }
-  }
-  for (const [path, indices] of headers) {
-    if (indices.length + same.length < 2) continue;
-    // A source that is built twice is named once.
-    const namesOf = (of: readonly number[]) => [...new Set(of.map((index) => shortName(patched[index]!.file)))].sort();
-    const changed = namesOf(indices);
-    // Only where nothing else was edited is this header known to be why the unit's code differs.
-    const certain = namesOf(indices.filter((index) => patched[index]!.edits.size === 1));
-    const mixed = changed.filter((name) => !certain.includes(name));
-    const line = patched[indices[0]!]!.edits.get(path)?.[0]?.nextStart ?? 1;
-    // Units that name an edited macro and are not in the patch: the edit does not reach their code.
-    const outside = (macros.get(path) ?? []).filter(({ file }) => same.includes(file));
-    const names = [...new Set(outside.map(({ macro }) => macro))];
-    const files = [...new Set(outside.map(({ file }) => shortName(file)))];
-    const unmoved =
-      outside.length === 0
-        ? ''
-        : ` ${listed(files)} name${files.length === 1 ? 's' : ''} ${listed(names)} and came out the same: the edit makes no difference there, and ${files.length === 1 ? 'it stays' : 'they stay'} out of the patch.`;
-    notes.push([
-      indices[0]!,
-      finding({
-        code: 'header-spread',
-        severity: 'note',
-        symbol: shortName(path),
-        at: { file: path, line: Math.max(line, 1) },
-        message: `${spreadText(shortName(path), certain, mixed)}${same.length > 0 ? `; ${same.length} other unit${same.length === 1 ? '' : 's'} that ${same.length === 1 ? 'was' : 'were'} rebuilt came out the same` : ''}. All of them are one patch.${unmoved}`,
-        evidence: {
-          changed,
-          ...(mixed.length > 0 && { otherEdits: mixed }),
-          same: same.map(shortName).sort().slice(0, 64),
-          sameCount: same.length,
-          ...(outside.length > 0 && { macros: outside.map(({ macro, file }) => `${macro}: ${shortName(file)}`) }),
-        },
-        related: outside.slice(0, 12).map(({ macro, file, line: at }) => ({
-          at: { file, line: at },
-          message: `${shortName(file)} names ${macro} here, and is not in the patch`,
-        })),
-      }),
-    ]);
-  }
-  return notes;
-}

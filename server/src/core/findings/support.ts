@@ -47,6 +47,12 @@ export const revertHunk = (at: SourceLocation | undefined, what: string): readon
 export const insertBefore = (at: SourceLocation | undefined, title: string, text: string): readonly Fix[] =>
   at ? [{ title, kind: 'insert-text', data: { file: at.file, line: at.line, text } }] : [];
 
+/** A file that several units may include, by its name. */
+export const isHeader = (path: string): boolean => /\.(h|hh|hpp|inc|def)$/.test(path);
+
+/** A path without its folders. */
+export const shortName = (path: string): string => path.replace(/^.*\//, '');
+
 /** `1 byte`, `8 bytes`. */
 export const bytes = (count: number): string => `${count} byte${count === 1 ? '' : 's'}`;
 

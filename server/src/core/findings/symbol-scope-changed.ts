@@ -11,6 +11,9 @@ const words: Readonly<Record<ElfSymbol['bind'], string>> = {
   other: 'of another binding',
 };
 
+/** The advice as long as the other units were not looked at. */
+export const USED_BY_OTHERS = 'Check who uses it, or keep its scope.';
+
 /** `symbol-scope-changed`: static became global or the other way round, or weak became strong. */
 export const symbolScopeChanged: Hazard = {
   codes: ['symbol-scope-changed'],
@@ -31,7 +34,7 @@ export const symbolScopeChanged: Hazard = {
           severity: 'review',
           symbol: base.name,
           at,
-          message: `${base.name} was ${words[base.bind]} and is ${words[next.bind]} now. In the running program the old symbol keeps its scope: other units cannot link to it anew, and a name that becomes global may meet another of the same name. Check who uses it, or keep its scope.`,
+          message: `${base.name} was ${words[base.bind]} and is ${words[next.bind]} now. In the running program the old symbol keeps its scope: other units cannot link to it anew, and a name that becomes global may meet another of the same name. ${USED_BY_OTHERS}`,
           evidence: { base: base.bind, next: next.bind, kind: base.type },
         }),
       );

@@ -21,6 +21,7 @@ const reasonWords: Readonly<Record<Reason['kind'], string>> = {
   'inlined-callee': 'an edited function is inlined into it',
   'header-type': 'a type that it uses changed',
   macro: 'a macro that it uses changed',
+  declaration: 'a declaration of what it uses changed',
   constant: 'a constant in it changed',
   string: 'a string in it changed',
   callee: 'it calls another function',
