@@ -242,7 +242,8 @@ export async function asmHover(model: Model, subject: AsmSubject, line: number):
           ? `\n\n*${l10n.t('The same things by other names: only a number that the compiler or a macro gave is another one.')}*`
           : '';
   const target = targetText(found.lines, line);
-  const context = { statusOf, ...(sourceText ? { sourceText } : {}), ...(target ? { target } : {}) };
+  const { machine } = result.pair.next.elf;
+  const context = { statusOf, machine, ...(sourceText ? { sourceText } : {}), ...(target ? { target } : {}) };
   return hoverInstruction(shown.row, context) + remark;
 }
 
