@@ -1,7 +1,23 @@
 // `npm run package`: livepatch-author-VERSION.vsix with minified bundles, the disassembler's wasm and the native helper inside.
+// `-- --repository URL` (or LIVEPATCH_REPOSITORY) names the public repository: the manifest and the links of the README need its address.
+// Where it is on neither GitHub nor GitLab, `--links URL` and `--pictures URL` (LIVEPATCH_LINKS, LIVEPATCH_PICTURES) say where its files are.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { basesOf, packagedMarkdown } from './lib/markdown-links.mjs';
+import { filesInZip } from './lib/zip.mjs';
 import { writeNotices } from './notices.mjs';
 
 const repository = join(import.meta.dirname, '..');
@@ -28,9 +44,9 @@ const NEEDED = [
 ];
 const LIMIT = 5 * 1024 * 1024;
 
-function run(program, args, quiet) {
+function run(program, args, cwd, quiet) {
   const done = spawnSync(program, args, {
-    cwd: repository,
+    cwd,
     stdio: ['ignore', quiet ? 'pipe' : 'inherit', 'pipe'],
     encoding: 'utf8',
     timeout: 300_000,
@@ -43,61 +59,87 @@ function run(program, args, quiet) {
 
 /** Builds all that goes into the package. */
 function build(quiet) {
-  run('make', ['-s', '-C', 'server/native'], quiet);
-  run(process.execPath, ['esbuild.mjs', '--minify'], quiet);
+  run('make', ['-s', '-C', 'server/native'], repository, quiet);
+  run(process.execPath, ['esbuild.mjs', '--minify'], repository, quiet);
   copyFileSync(join(repository, 'server/native/build/livepatch-helper'), join(repository, 'dist/livepatch-helper'));
   chmodSync(join(repository, 'dist/livepatch-helper'), 0o755);
 }
 
-/**
- * The README with its pictures inside: the page of an installed extension shows none that are beside it, and there is no address yet
- * from which they could be fetched. Returns the path of the file, relative to the repository.
- */
-function readmeWithPictures() {
-  const text = readFileSync(join(repository, 'README.md'), 'utf8').replace(
-    /\]\((media\/[\w-]+\.png)\)/g,
-    (_all, name) => `](data:image/png;base64,${readFileSync(join(repository, name)).toString('base64')})`,
-  );
-  const path = join('dist', 'README.md');
-  writeFileSync(join(repository, path), text);
-  return path;
-}
+/** Texts that VS Code and the marketplaces show as pages of the extension. */
+const PAGES = ['README.md', 'CHANGELOG.md'];
+const vsce = join(repository, 'node_modules', '@vscode', 'vsce', 'vsce');
 
-/** Names in the .vsix below `extension/`, read from the zip's central directory. */
-function namesIn(vsix) {
-  const bytes = readFileSync(vsix);
-  const end = bytes.lastIndexOf(Buffer.from('PK\x05\x06', 'latin1'));
-  const names = [];
-  for (let at = bytes.readUInt32LE(end + 16), left = bytes.readUInt16LE(end + 10); left > 0; left--) {
-    const [name, extra, comment] = [28, 30, 32].map((offset) => bytes.readUInt16LE(at + offset));
-    names.push(bytes.toString('utf8', at + 46, at + 46 + name).replace(/^extension\//, ''));
-    at += 46 + name + extra + comment;
+/**
+ * Copies what is packaged into a folder, with the manifest and the texts as they are published: the working copy knows no address of its repository,
+ * and its texts link to files that are in no package.
+ */
+function stage(folder, files, bases) {
+  const packaged = new Set(files);
+  for (const name of files) {
+    const to = join(folder, name);
+    mkdirSync(dirname(to), { recursive: true });
+    if (name.endsWith('.md')) {
+      const text = readFileSync(join(repository, name), 'utf8');
+      writeFileSync(to, packagedMarkdown(text, { path: name, isPage: PAGES.includes(name), packaged, bases }));
+    } else copyFileSync(join(repository, name), to);
   }
-  return names;
+  const manifest = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+  if (bases?.home) {
+    manifest.repository = { type: 'git', url: `${bases.home}.git` };
+    manifest.homepage = `${bases.home}#readme`;
+    if (bases.issues) manifest.bugs = { url: bases.issues };
+  }
+  writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
 /**
- * Makes the .vsix and returns its path. Throws where a part is missing or the file is larger than 5 MiB.
+ * Makes the .vsix and returns its path. Throws where a part is missing or the file is larger than 5 MiB. `built`: the bundles and the helper
+ * are there already.
  *
- * @param {{quiet?: boolean, log?: (line: string) => void}} options
+ * @param {{quiet?: boolean, log?: (line: string) => void, out?: string, built?: boolean, repository?: string, links?: string, pictures?: string}} options
  */
-export async function packageExtension({ quiet = false, log = console.log } = {}) {
+export async function packageExtension({ quiet = false, log = console.log, out, built = false, ...addresses } = {}) {
+  const bases = basesOf({
+    repository: addresses.repository ?? process.env.LIVEPATCH_REPOSITORY,
+    links: addresses.links ?? process.env.LIVEPATCH_LINKS,
+    pictures: addresses.pictures ?? process.env.LIVEPATCH_PICTURES,
+  });
   const { version, name } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
-  const vsix = join(repository, `${name}-${version}.vsix`);
-  log('Building the bundles and the native helper …');
-  build(quiet);
-  await writeNotices();
+  const vsix = out ?? join(repository, `${name}-${version}.vsix`);
+  if (!built) {
+    log('Building the bundles and the native helper …');
+    build(quiet);
+    await writeNotices();
+  }
   for (const file of NEEDED)
     if (!existsSync(join(repository, file))) throw new Error(`${file} is missing: nothing was packaged.`);
-  const vsce = join(repository, 'node_modules', '@vscode', 'vsce', 'vsce');
-  const flags = ['--no-dependencies', '--allow-missing-repository', '--no-rewrite-relative-links', '--skip-license'];
-  run(process.execPath, [vsce, 'package', ...flags, '--readme-path', readmeWithPictures(), '--out', vsix], true);
-  const names = new Set(namesIn(vsix).map((each) => each.toLowerCase()));
-  for (const file of NEEDED) if (!names.has(file.toLowerCase())) throw new Error(`${file} is not inside ${vsix}.`);
+  const folder = mkdtempSync(join(tmpdir(), 'lpa-package-'));
+  try {
+    const files = run(process.execPath, [vsce, 'ls', '--no-dependencies'], repository, true);
+    stage(folder, files.split('\n').filter(Boolean), bases);
+    // The native helper runs on no other platform.
+    const flags = [
+      '--target',
+      'linux-x64',
+      '--no-dependencies',
+      ...(bases?.home ? [] : ['--allow-missing-repository']),
+    ];
+    run(process.execPath, [vsce, 'package', ...flags, '--out', vsix], folder, true);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const names = [...filesInZip(vsix).keys()].map((each) => each.replace(/^extension\//, '').toLowerCase());
+  for (const file of NEEDED) if (!names.includes(file.toLowerCase())) throw new Error(`${file} is not inside ${vsix}.`);
   const { size } = statSync(vsix);
-  log(`${vsix}: ${(size / 1024 / 1024).toFixed(2)} MiB, ${names.size} files`);
+  log(`${vsix}: ${(size / 1024 / 1024).toFixed(2)} MiB, ${names.length} files`);
+  if (!bases) log('No --repository: the manifest names none, and the README has neither pictures nor links to it.');
   if (size > LIMIT) throw new Error(`The package is larger than ${LIMIT / 1024 / 1024} MiB.`);
   return vsix;
 }
 
-if (process.argv[1] === import.meta.filename) await packageExtension();
+if (process.argv[1] === import.meta.filename) {
+  const { values } = parseArgs({
+    options: { repository: { type: 'string' }, links: { type: 'string' }, pictures: { type: 'string' } },
+  });
+  await packageExtension(values);
+}

@@ -70,7 +70,7 @@ const stages = [
   { name: 'lint', what: 'format, lint, types, import fence', seconds: 150, run: script('scripts/lint.mjs') },
   { name: 'core', what: 'objects, debug information, comparison, findings', seconds: 900, run: tests(['test/core']) },
   { name: 'server', what: 'build room, sessions, language server', seconds: 420, run: tests(['test/server']) },
-  { name: 'scripts', what: 'the scripts themselves', seconds: 60, run: tests(['test/scripts']) },
+  { name: 'scripts', what: 'the scripts themselves, and the package', seconds: 300, run: tests(['test/scripts']) },
   { name: 'fuzz', what: 'mutated objects: no hang, no crash, bounded memory', seconds: 540, run: tests(['test/fuzz']) },
   { name: 'process', what: 'patching running processes', seconds: 900, run: tests(['test/process'], { parallel: 1 }) },
   { name: 'cli', what: 'the command line', seconds: 300, run: tests(['test/cli']) },

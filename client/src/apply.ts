@@ -23,6 +23,7 @@ import {
 import { commands, section, settings } from './names.ts';
 import type { Room } from './room.ts';
 import { EMPTY } from './state.ts';
+import { tell as tellStatus } from './status.ts';
 import type { TargetItem } from './targets.ts';
 
 /** The payload that was built last in this window, and the code that it was built from. */
@@ -56,8 +57,12 @@ export function rootOf(argument: unknown): string | undefined {
   return (given?.target?.root ?? given?.state?.root ?? given?.root) || undefined;
 }
 
-/** Shows an action's outcome; a refusal with details opens them as a document. */
+/**
+ * Tells an action's outcome: in the status bar where nothing can be answered, else in a notification; a refusal with details opens them as a
+ * document.
+ */
 export async function tell(result: ActionResult, ...choices: string[]): Promise<string | undefined> {
+  if (result.ok && choices.length === 0) return void tellStatus(result.message);
   if (result.ok) return window.showInformationMessage(result.message, ...choices);
   const details = l10n.t('Details');
   const more = result.details ? [details] : [];

@@ -1,5 +1,5 @@
 import type { FileSystemWatcher, LogOutputChannel, WorkspaceFolder } from 'vscode';
-import { CancellationTokenSource, l10n, RelativePattern, Uri, window, workspace } from 'vscode';
+import { CancellationTokenSource, env, l10n, RelativePattern, Uri, window, workspace } from 'vscode';
 import {
   CloseAction,
   CodeLensRequest,
@@ -192,7 +192,7 @@ export class FolderServer {
       choices: choices(),
       docs: Uri.joinPath(extension, 'docs', 'hazards').toString(),
       ...(cache ? { cache } : {}),
-      ...(l10n.bundle ? { texts: l10n.bundle } : {}),
+      ...(l10n.bundle ? { texts: l10n.bundle, language: env.language } : {}),
     });
     const others = (workspace.workspaceFolders?.length ?? 0) > 1;
     const inside = `${folder.uri.fsPath.replace(/[*?{}[\]]/g, '[$&]')}/**`;

@@ -2,12 +2,13 @@ import { commands as editorCommands, l10n, Position, Range, WorkspaceEdit, windo
 import { hookEdit } from '../../server/src/protocol.ts';
 import { commands } from './names.ts';
 import type { Room } from './room.ts';
+import { tell } from './status.ts';
 
 /** Writes a pair of Xen's hooks at the end of the source in the active editor, and shows where. */
 async function addHooks({ server }: Room, argument: unknown): Promise<boolean> {
   const document = window.activeTextEditor?.document;
   if (document?.languageId !== 'c') {
-    void window.showInformationMessage(l10n.t('Open the C source of Xen that the hooks belong to.'));
+    tell(l10n.t('Open the C source of Xen that the hooks belong to.'));
     return false;
   }
   const given = (argument as { readonly pair?: 'load' | 'check' } | undefined)?.pair;
@@ -33,7 +34,7 @@ async function addHooks({ server }: Room, argument: unknown): Promise<boolean> {
   if (!pair) return false;
   const edits = await server.request(hookEdit, { uri: document.uri.toString(), pair });
   if (!edits) {
-    void window.showWarningMessage(
+    tell(
       l10n.t(
         '{0} belongs to no Xen tree with hooks (include/xen/livepatch_payload.h).',
         workspace.asRelativePath(document.uri),

@@ -8,6 +8,7 @@ export const commands = {
   cancel: 'livepatch.cancel',
   reviewFunction: 'livepatch.reviewFunction',
   markReviewed: 'livepatch.markReviewed',
+  toggleReviewed: 'livepatch.toggleReviewed',
   reviewNext: 'livepatch.reviewNext',
   compareLayout: 'livepatch.compareLayout',
   showLayoutPicture: 'livepatch.showLayoutPicture',

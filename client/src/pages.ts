@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { l10n, Uri, type WebviewPanel } from 'vscode';
+import { env, l10n, Uri, type WebviewPanel } from 'vscode';
 import type { PageDocument } from '../../server/src/protocol.ts';
 import { panelIcons } from './names.ts';
 
@@ -76,6 +76,8 @@ function pageOf(page: PageDocument, subject: unknown, buttons: readonly PageButt
   const bar = buttons
     .map(({ command, label }) => `<button type="button" data-command="${html(command)}">${html(label)}</button>`)
     .join('');
+  // What the server found out is English, as it is in reports; the buttons are in the editor's language, where there is a bundle of it.
+  const lang = l10n.bundle ? env.language : 'en';
   return `<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -87,7 +89,7 @@ function pageOf(page: PageDocument, subject: unknown, buttons: readonly PageButt
 <style nonce="${nonce}">${page.style}</style>
 </head>
 <body>
-${bar === '' ? '' : `<header class="toolbar"><div role="toolbar" aria-label="${html(l10n.t('Actions'))}">${bar}</div></header>`}
+${bar === '' ? '' : `<header class="toolbar" lang="${html(lang)}"><div role="toolbar" aria-label="${html(l10n.t('Actions'))}">${bar}</div></header>`}
 <div id="page">${page.body}</div>
 <script nonce="${nonce}">${SCRIPT}</script>
 </body>

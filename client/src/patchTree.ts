@@ -21,6 +21,7 @@ import type {
   RunningFunction,
   UnitItem,
 } from '../../server/src/protocol.ts';
+import { boxes } from './boxes.ts';
 import { machineItem, machinesItem } from './machineItems.ts';
 import type { MachineItem } from './machines.ts';
 import { commands, items, views } from './names.ts';
@@ -117,6 +118,12 @@ class Tree implements TreeDataProvider<Node> {
 
   refresh(): void {
     this.#changed.fire(undefined);
+  }
+
+  /** What a row is called for as long as the view lives, however often it is drawn. */
+  nameOf(node: Node): string {
+    const { id, label } = this.getTreeItem(node);
+    return id ?? String(label);
   }
 
   getChildren(node?: Node): Node[] {
@@ -377,15 +384,6 @@ export function activate(room: Room): void {
     targets.onDidChange(refresh),
     machines.onDidChange(refresh),
     view.onDidChangeVisibility(ask),
-    view.onDidChangeCheckboxState(async ({ items: changed }) => {
-      const list = (wanted: TreeItemCheckboxState): FunctionItem[] =>
-        changed.flatMap(([node, state]) => (node.kind === 'function' && state === wanted ? [node.function] : []));
-      const findings = (wanted: TreeItemCheckboxState): FindingItem[] =>
-        changed.flatMap(([node, state]) => (node.kind === 'finding' && state === wanted ? [node.finding] : []));
-      await decisions.reviewFindings(findings(TreeItemCheckboxState.Checked), true);
-      await decisions.reviewFindings(findings(TreeItemCheckboxState.Unchecked), false);
-      await decisions.review(list(TreeItemCheckboxState.Checked), true);
-      await decisions.review(list(TreeItemCheckboxState.Unchecked), false);
-    }),
+    ...boxes(view, (node) => tree.nameOf(node), decisions),
   );
 }

@@ -4,10 +4,9 @@ import { type ActionResult, type XenRequest, xenAction } from '../../server/src/
 import { build, detach, tell } from './apply.ts';
 import { commands } from './names.ts';
 import type { Room } from './room.ts';
+import { tell as tellStatus } from './status.ts';
 import type { TargetItem } from './targets.ts';
-
-type Patch = TargetItem['patches'][number];
-type Step = Exclude<XenRequest['action'], 'upload' | 'replaceWith'>;
+import { type Patch, patchesFor, type Step } from './xenChoice.ts';
 
 const TITLE: Readonly<Record<XenRequest['action'], (id: string, target: string) => string>> = {
   upload: (id, target) => l10n.t('Uploading {0} to {1}', id, target),
@@ -35,15 +34,49 @@ async function request(room: Room, about: XenRequest, name: string, root: string
   return result;
 }
 
+/** What the list says before a step on one of the payloads. */
+const ASK: Readonly<Record<Step, () => string>> = {
+  apply: () => l10n.t('Which uploaded patch shall be applied?'),
+  revert: () => l10n.t('Which patch shall be reverted?'),
+  unload: () => l10n.t('Which patch shall be unloaded?'),
+  replace: () => l10n.t('Which uploaded patch shall replace all that is applied?'),
+};
+
+/** The payload that a step is about: of the view's item, else one that the user picks of those whose state allows the step. */
+async function choosePatch(
+  room: Room,
+  action: Step,
+  argument: unknown,
+): Promise<{ readonly target: TargetItem; readonly patch: Patch } | undefined> {
+  const { target, patch } = (argument ?? {}) as { readonly target?: TargetItem; readonly patch?: Patch };
+  if (target && patch) return { target, patch };
+  const list = patchesFor(await room.targets.refresh(), action);
+  if (list.length === 0) {
+    tellStatus(l10n.t('No hypervisor has a patch in the state for that.'));
+    return undefined;
+  }
+  // Asked for a single one too: whoever comes by the keyboard sees what is about to change, and where.
+  return window.showQuickPick(
+    list.map((each) => ({
+      ...each,
+      label: each.patch.id,
+      description: each.target.name,
+      detail: each.patch.functions.join(', '),
+    })),
+    { placeHolder: ASK[action]() },
+  );
+}
+
 /** A step on a payload that is in the hypervisor; only the one that its state allows. */
 async function step(room: Room, action: Step, argument: unknown): Promise<ActionResult | undefined> {
-  const { target, patch } = (argument ?? {}) as { readonly target?: TargetItem; readonly patch?: Patch };
-  if (!target || !patch) return undefined;
+  const about = await choosePatch(room, action, argument);
+  if (!about) return undefined;
+  const { target, patch } = about;
   const now = (await room.targets.refresh())
     .find((each) => each.name === target.name && each.root === target.root)
     ?.patches.find((each) => each.id === patch.id);
   if (!now?.actions?.includes(action)) {
-    void window.showWarningMessage(l10n.t('{0} is in another state by now.', patch.id));
+    tellStatus(l10n.t('{0} is in another state by now.', patch.id));
     return undefined;
   }
   const question = QUESTION[action]?.(patch.id, target.name);
@@ -72,7 +105,12 @@ async function send(
           )
         )?.target
       : list[0];
-  if (!target) return void window.showWarningMessage(l10n.t('livepatch.json names no target of kind xen.'));
+  if (!target) {
+    const open = l10n.t('Open livepatch.json');
+    const chosen = await window.showWarningMessage(l10n.t('livepatch.json names no target of kind xen.'), open);
+    if (chosen === open) await editorCommands.executeCommand(commands.openConfig);
+    return undefined;
+  }
   const file = argument instanceof Uri ? argument.fsPath : (await build(room, target.root))?.file;
   if (!file) return undefined;
   const name = basename(file);

@@ -20,6 +20,7 @@ import { functionAtPlace, functionPlaces, hoverAt } from './lsp/hover.ts';
 import { inlayHints } from './lsp/inlay.ts';
 import { Keeper } from './lsp/keeper.ts';
 import { layoutDocument, typeAt } from './lsp/layoutContent.ts';
+import { speak } from './lsp/pageWords.ts';
 import { exportReport, overviewPage, picturePage } from './lsp/report.ts';
 import { asmDocument, asmHover } from './lsp/textContent.ts';
 import * as protocol from './protocol.ts';
@@ -62,8 +63,11 @@ function onAction<Params>(
 }
 
 connection.onInitialize((params: InitializeParams): InitializeResult => {
-  const { texts } = params.initializationOptions as protocol.ServerOptions;
-  if (texts) l10n.config({ contents: texts });
+  const { texts, language } = params.initializationOptions as protocol.ServerOptions;
+  if (texts) {
+    l10n.config({ contents: texts });
+    speak(language ?? 'en');
+  }
   const folder = params.workspaceFolders?.[0]?.uri ?? params.rootUri ?? undefined;
   keeper.configure(
     folder === undefined ? undefined : pathOf(folder),

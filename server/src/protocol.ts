@@ -329,6 +329,8 @@ export interface ServerOptions {
   readonly cache?: string;
   /** Text → text in the editor's language, for what the server shows; undefined: English. */
   readonly texts?: Readonly<Record<string, string>>;
+  /** Language of `texts`, e.g. `de`: pages tell it to screen readers. */
+  readonly language?: string;
 }
 
 /** Arguments of the commands that the server's code lenses and quick fixes name; the client implements them. */

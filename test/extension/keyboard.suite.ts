@@ -121,4 +121,116 @@ describe('the keyboard alone', () => {
     await vscode.commands.executeCommand('livepatch.refreshTargets');
     assert.equal(targets()[0]?.patches.filter((each) => each.state === 'applied').length, 0);
   });
+
+  it('fixes by the menu of quick fixes, ticks a row of the view and a box of the overview', async function () {
+    needsPage(this);
+    this.timeout(300_000);
+    await reset();
+    const lines = (await vscode.workspace.openTextDocument(uriOf('src/quote.c'))).getText().split('\n');
+    const line = (part: string): number => lines.findIndex((each) => each.includes(part)) + 1;
+    const window = await page.open(uriOf('src/quote.c').fsPath);
+    const textOf = (selector: string): Promise<string> =>
+      window.evaluate<string>(`document.querySelector(${JSON.stringify(selector)})?.textContent ?? ''`);
+    /** Presses a key until what is at the keyboard matches. */
+    const walk = (key: string, what: string, isThere: () => Promise<boolean>): Promise<unknown> =>
+      until(what, async () => {
+        if (await isThere()) return true;
+        await window.press(key);
+        return isThere();
+      });
+    try {
+      await window.text('[id$="livepatch.status"]', /same code/, 120_000);
+      await window.text('.tab.active', /quote\.c/);
+
+      // A blocker, and the way out that its menu offers.
+      await goToLine(window, line('alarm_threshold = 200'));
+      await window.press('End');
+      await window.press('ArrowLeft');
+      await window.type('0');
+      await window.press('Control+s');
+      await window.text('[id$="livepatch.status"]', /blocker/, 60_000);
+      // The status may be there before the finding.
+      const way = async (): Promise<boolean> =>
+        (await window.texts('.action-widget .monaco-list-row')).some((text) => /Take back the change/.test(text));
+      await until('the ways out', async () => {
+        if (await way()) return true;
+        await window.press('Control+.');
+        return until('the ways out', way, 3000).catch(() => false);
+      });
+      await walk('ArrowDown', 'the way out has the focus', async () =>
+        /Take back the change/.test(await textOf('.action-widget .monaco-list-row.focused')),
+      );
+      await window.press('Enter');
+      await window.text('.view-line', /alarm_threshold\s=\s200;/);
+      await window.press('Control+s');
+      await window.text('[id$="livepatch.status"]', /same code/, 60_000);
+
+      await goToLine(window, line('/ quote->open * 10000'));
+      await window.press('End');
+      await window.press('Shift+Home');
+      await window.type('return (quote->price - quote->open) * 10000 / quote->open + 7;');
+      await window.press('Control+s');
+      await window.text('[id$="livepatch.status"]', /2 functions/, 60_000);
+
+      // The view: Space ticks the row that has the keyboard, and opens nothing.
+      await window.press('F1');
+      await window.text('.quick-input-widget', /./);
+      await window.type('Live Patch: Focus on');
+      await window.text('.quick-input-list .monaco-list-row', /Live Patch: Focus on/);
+      await window.press('Enter');
+      const row = '.pane-body .monaco-list:focus-within .monaco-list-row.focused';
+      await until('the view has the keyboard', () =>
+        window.evaluate<boolean>("document.activeElement?.closest('.pane-body .monaco-list, .pane-body') !== null"),
+      );
+      await window.press('Home');
+      await walk('ArrowDown', 'the function has the keyboard', async () => /quote_line/.test(await textOf(row)));
+      // Undefined while the row is drawn anew.
+      const box = (): Promise<string> =>
+        window.evaluate<string>(
+          `((e) => e ? String(e.classList.contains('checked')) : 'none')(document.querySelector(${JSON.stringify(`${row} .custom-view-tree-node-item-checkbox`)}))`,
+        );
+      const isBox = (state: boolean): Promise<unknown> =>
+        until(`ticked: ${state}`, async () => (await box()) === `${state}`);
+      await isBox(false);
+      for (const state of [true, false, true]) {
+        await window.press('Space');
+        await isBox(state);
+      }
+      assert.deepEqual(
+        (await window.texts('.tab')).filter((text) => /instructions/.test(text)),
+        [],
+        'no listing is opened',
+      );
+      // Its menu has what the buttons of the row do.
+      await window.press('Shift+F10');
+      await until('the menu', () =>
+        window.evaluate<boolean>(
+          "[document, ...[...document.querySelectorAll('.shadow-root-host')].map((e) => e.shadowRoot)].some((e) => [...e.querySelectorAll('.monaco-menu .action-label')].some((item) => /Leave out of the Patch/.test(item.textContent)))",
+        ),
+      );
+      await window.press('Escape');
+
+      // The overview: a box of it by Tab and Space.
+      await chord(window, 'o');
+      await window.text('.tab.active', /Patch Overview/, 60_000);
+      const open = "document.activeElement?.matches('[data-review]') && !document.activeElement.checked";
+      const inPage = async (expression: string): Promise<boolean> =>
+        (await window.evaluateIn<boolean | null>('[data-review]', expression).catch(() => false)) === true;
+      await until('its boxes', () => inPage('true'), 60_000);
+      await walk('Tab', 'a box that is not ticked has the keyboard', () => inPage(open));
+      const name = await window.evaluateIn<string>('[data-review]', 'document.activeElement.dataset.review');
+      await window.press('Space');
+      const ticked = `document.querySelector(${JSON.stringify(`[data-review='${name}']`)})?.checked === true`;
+      await until('the box is ticked', () => inPage(ticked));
+      await until('the page has the keyboard where it was', () =>
+        inPage(`document.activeElement?.dataset.review === ${JSON.stringify(name)}`),
+      );
+    } catch (error) {
+      const file = process.env.LPA_FAILURE_SHOT;
+      if (file) await window.ask('shot', { path: file });
+      throw error;
+    } finally {
+      await window.close();
+    }
+  });
 });

@@ -5,6 +5,9 @@ import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-languageserver/node';
+import { reportBody, reportHtml } from '../../server/src/core/render/report/html.ts';
+import { PAGE_WORDS, said } from '../../server/src/core/render/report/html-parts.ts';
+import type { ReportModel } from '../../server/src/core/render/report/types.ts';
 import type { PatchState } from '../../server/src/protocol.ts';
 import { Project } from './project.ts';
 
@@ -31,6 +34,25 @@ const SHOWN = [
   /\.(?:description|tooltip|title)\s*=\s*['"](?=[^'"]*[a-z]{3})/g,
   /new (?:TreeItem|Hover|Diagnostic)\(\s*['"]/g,
 ];
+
+const EMPTY_REPORT: ReportModel = {
+  title: 'Live patch',
+  description: '',
+  verdict: 'unchanged',
+  target: 'process',
+  baseline: 'start',
+  sameFunctions: 0,
+  functions: [],
+  findings: [],
+  data: [],
+  types: [],
+  calls: { nodes: [], edges: [] },
+  callersKnown: '',
+  payload: { kind: 'refused', reasons: [] },
+  notCovered: [],
+  provenance: [],
+  listingsLeft: 0,
+};
 
 describe('texts of the extension', () => {
   it('finds texts, and refuses those that no bundle could hold', () => {
@@ -78,6 +100,43 @@ describe('texts of the extension', () => {
     }
   });
 
+  it('are all behind l10n.t in what the language server shows at a place of the source', () => {
+    for (const name of ['diagnostics', 'codeLens', 'inlay', 'hover', 'layoutContent']) {
+      const text = readFileSync(join(root, 'server', 'src', 'lsp', `${name}.ts`), 'utf8')
+        .replace(/\/\*[\s\S]*?\*\//g, '')
+        .replace(/^\s*\/\/.*$/gm, '')
+        .replace(/l10n\.t\(\s*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")/g, 'l10n.t(');
+      const shown = [...text.matchAll(/(['`])((?:(?!\1)[^\n])*[a-z]{2} [a-z]{2}(?:(?!\1)[^\n])*)\1/g)].map(
+        ([all]) => all,
+      );
+      assert.deepEqual(shown, [], `${name}.ts`);
+    }
+  });
+
+  it('say in which language the words of a page are', async () => {
+    const { speak, editorView } = await import('../../server/src/lsp/pageWords.ts');
+    const l10n = await import('@vscode/l10n');
+    assert.equal(said(editorView(), 'Functions'), 'Functions');
+    assert.equal(said({ links: false }, 'Functions'), 'Functions');
+    l10n.config({ contents: json('l10n/bundle.l10n.de.json') });
+    speak('de');
+    try {
+      assert.equal(said(editorView(), 'Functions'), '<span lang="de">Funktionen</span>');
+      for (const word of PAGE_WORDS) {
+        const text = editorView().words?.of(word) ?? '';
+        assert.equal(text.includes('{0}'), word.includes('{0}'), word);
+      }
+      const page = reportBody(EMPTY_REPORT, editorView());
+      assert.match(page, /<nav lang="de" aria-label="Inhalt">/);
+      assert.match(page, /<strong><span lang="de">Nichts zu patchen/);
+      // What goes into a pull request stays in the language of its readers.
+      assert.doesNotMatch(reportHtml(EMPTY_REPORT), /lang="de"/);
+    } finally {
+      l10n.config({ contents: {} });
+      speak('en');
+    }
+  });
+
   it('come from the language server in the editor’s language', async () => {
     const project = new Project({
       'a.c': 'int one(int x)\n{\n\treturn x + 1;\n}\n',
@@ -119,6 +178,7 @@ describe('texts of the extension', () => {
           docs: '',
           cache: project.cache,
           texts: json('l10n/bundle.l10n.de.json'),
+          language: 'de',
         },
       });
       await connection.sendNotification('initialized', {});
@@ -132,6 +192,11 @@ describe('texts of the extension', () => {
       const titles = lenses.map((each) => each.command.title);
       assert.match(titles[0] ?? '', /^Maschinencode geändert: \d+ → \d+ Befehle$/);
       assert.deepEqual(titles.slice(1), ['Durchsehen', 'Patch bauen']);
+      const reviewed = { functions: {}, findings: [] };
+      const { body } = (await connection.sendRequest('livepatch/overview', { reviewed })) as { readonly body: string };
+      assert.match(body, /<h2 id="functions-h"><span lang="de">Funktionen<\/span><\/h2>/);
+      assert.match(body, /<a href="#functions"><span lang="de">Funktionen<\/span><\/a>/);
+      assert.match(body, / lang="de" aria-label="Angesehen: one"> <span lang="de">angesehen<\/span>/);
     } finally {
       connection.dispose();
       child.kill();

@@ -254,7 +254,7 @@ function describe(session: Session): string {
 
 async function readPatchFile(file: string): Promise<Uint8Array> {
   const { size } = await stat(file);
-  if (size > MAX_PAYLOAD) throw new Error(`${file} is too large for a payload (${size} bytes).`);
+  if (size > MAX_PAYLOAD) throw new Error(l10n.t('{0} is too large for a payload ({1} bytes).', file, size));
   return new Uint8Array(await readFile(file));
 }
 

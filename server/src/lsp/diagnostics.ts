@@ -1,3 +1,4 @@
+import * as l10n from '@vscode/l10n';
 import {
   type Diagnostic,
   type DiagnosticRelatedInformation,
@@ -61,13 +62,14 @@ function ofFinding(model: Model, state: UnitState, finding: Finding): { path: st
     accepted: finding.accepted !== undefined,
     unit: state.unit.id,
   };
+  const decided = override === undefined ? l10n.t('Accepted: {0}', reason ?? '') : l10n.t('Overridden: {0}', override);
   const message = [
-    `${state.stale ? '(stale) ' : ''}${finding.message}`,
+    `${state.stale ? `(${l10n.t('stale')}) ` : ''}${finding.message}`,
     ...loose,
-    ...(reason === undefined ? [] : [`${override === undefined ? 'Accepted' : 'Overridden'}: ${reason}`]),
+    ...(reason === undefined ? [] : [decided]),
     ...(finding.outdated === undefined
       ? []
-      : [`Was accepted (${finding.outdated}), but the evidence is another now: judge it anew.`]),
+      : [l10n.t('Was accepted ({0}), but the evidence is another now: judge it anew.', finding.outdated)]),
   ].join('\n');
   return {
     path,
@@ -131,7 +133,7 @@ function ofFailure(model: Model, state: UnitState): { path: string; diagnostic: 
       severity: DiagnosticSeverity.Warning,
       code: 'build-failed',
       source: SOURCE,
-      message: state.message ?? 'The unit could not be built; see the output channel “Live Patch”.',
+      message: state.message ?? l10n.t('The unit could not be built; see the output channel “Live Patch”.'),
     },
   };
 }

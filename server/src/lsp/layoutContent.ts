@@ -1,3 +1,4 @@
+import * as l10n from '@vscode/l10n';
 import { typeTable } from '../core/diff/type-table.ts';
 import { usersOfType } from '../core/diff/type-users.ts';
 import type { TypeChange } from '../core/diff/types.ts';
@@ -70,10 +71,11 @@ function usesText(model: Model, type: TypeChange): string {
       .slice(0, MOST_UNITS)
       .flatMap(({ result }) => (result ? usersOfType(result.pair.next, labelOf(type)).functions : [])),
   );
-  const more = units.length > MOST_UNITS ? ` and maybe functions of ${units.length - MOST_UNITS} more units` : '';
+  const others = units.length - MOST_UNITS;
+  const more = others > 0 ? ` ${l10n.t('and maybe functions of {0} more units', others)}` : '';
   const lines = [
-    ...(functions.size > 0 ? comment(`used by ${[...functions].sort().join(', ')}${more}`) : []),
-    ...comment(`in ${units.map((state) => state.unit.command.file.split('/').pop()).join(', ')}`),
+    ...(functions.size > 0 ? comment(`${l10n.t('used by {0}', [...functions].sort().join(', '))}${more}`) : []),
+    ...comment(l10n.t('in {0}', units.map((state) => state.unit.command.file.split('/').pop()).join(', '))),
     ...[
       ...new Set(
         units.flatMap(
@@ -82,7 +84,7 @@ function usesText(model: Model, type: TypeChange): string {
       ),
     ]
       .slice(0, 20)
-      .flatMap((text) => comment(`instances may outlive the patch: ${text.replaceAll('*/', '* /')}`)),
+      .flatMap((text) => comment(l10n.t('instances may outlive the patch: {0}', text.replaceAll('*/', '* /')))),
   ];
   return `\n${lines.join('\n')}\n`;
 }

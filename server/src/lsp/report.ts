@@ -16,6 +16,7 @@ import type { Session } from '../session.ts';
 import type { Keeper } from './keeper.ts';
 import { labelOf } from './layoutContent.ts';
 import type { Model } from './model.ts';
+import { editorView } from './pageWords.ts';
 
 const NO_SESSION: PageDocument = { title: 'Live Patch', style: reportStyle, body: '' };
 
@@ -128,7 +129,7 @@ export async function overviewPage(keeper: Keeper, reviewed: Reviewed): Promise<
     unfinished: session !== undefined && askedCallers.get(session)?.done === false,
     title: report.title,
     style: reportStyle,
-    body: reportBody(report, { links: true }),
+    body: reportBody(report, editorView()),
     functions: report.functions.map(({ unit, name }) => {
       const found = model.find(unit, name);
       return { unit, name, fingerprint: found ? model.fingerprint(found.result, found.change) : '' };
@@ -184,6 +185,6 @@ export function picturePage(model: Model, { unit, type: label }: Pick<LayoutSubj
   return {
     title: label,
     style: reportStyle,
-    body: `<main><h1><code>${html(label)}</code></h1>${types[0] ? usersHtml(types[0]) : ''}${pictureHtml(picture, 'picture')}</main>`,
+    body: `<main><h1><code>${html(label)}</code></h1>${types[0] ? usersHtml(types[0]) : ''}${pictureHtml(picture, 'picture', editorView())}</main>`,
   };
 }

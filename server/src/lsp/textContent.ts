@@ -106,10 +106,10 @@ interface SideLine extends ListingLine {
 }
 
 /** Words behind a row for those who read rather than look: the difference is the compiler's own. */
-const REMARK: Partial<Record<AsmRowKind, string>> = {
-  registers: 'registers only',
-  moved: 'moved',
-  renumbered: 'renumbered',
+const REMARK: Partial<Record<AsmRowKind, () => string>> = {
+  registers: () => l10n.t('registers only'),
+  moved: () => l10n.t('moved'),
+  renumbered: () => l10n.t('renumbered'),
 };
 
 /** What each aligned row is for a reader. */
@@ -147,7 +147,7 @@ async function linesOf(
     let index = 0;
     const all = lines.map((line): SideLine => {
       const kind = line.row && own[index++];
-      const remark = kind && REMARK[kind];
+      const remark = kind && REMARK[kind]?.();
       return { ...line, ...(kind ? { kind } : {}), ...(remark ? { text: `${line.text}  ; ${remark}` } : {}) };
     });
     return [{ text: `; ${result.pair.provenance.compiler}` }, ...all];
@@ -242,7 +242,8 @@ export async function asmHover(model: Model, subject: AsmSubject, line: number):
           ? `\n\n*${l10n.t('The same things by other names: only a number that the compiler or a macro gave is another one.')}*`
           : '';
   const target = targetText(found.lines, line);
-  const context = { statusOf, ...(sourceText ? { sourceText } : {}), ...(target ? { target } : {}) };
+  const { machine } = result.pair.next.elf;
+  const context = { statusOf, machine, ...(sourceText ? { sourceText } : {}), ...(target ? { target } : {}) };
   return hoverInstruction(shown.row, context) + remark;
 }
 

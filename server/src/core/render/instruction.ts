@@ -1,97 +1,21 @@
+import { AARCH64, X86_64 } from '../asm/machine.ts';
 import type { AsmReference, AsmRow } from '../asm/types.ts';
+import { A64_WORDS } from './words-a64.ts';
+import { X86_WORDS } from './words-x86.ts';
 
-/** What the instructions of x86-64 and AArch64 that compilers emit do, in a few words; the first that matches counts. */
-const WORDS: readonly (readonly [pattern: RegExp, words: string])[] = [
-  [/^mov$|^movabs$/, 'copies the second operand into the first'],
-  [/^movz[xw]?$|^movzx$/, 'copies and fills up with zero bits'],
-  [/^movs(?:x|xd)$|^sxt[bhw]$/, 'copies and fills up with the sign'],
-  [/^movk$/, 'sets 16 bits of the register, keeps the others'],
-  [/^mov[au]p[sd]$|^movdq[au]$|^v?movdq[au]\d*$|^vmov[au]p[sd]$/, 'copies a whole vector'],
-  [/^v?movs[sd]$/, 'copies one floating-point number'],
-  [/^v?mov[dq]$/, 'copies between a general and a vector register'],
-  [/^lea$|^adrp?$/, 'computes an address, reads nothing'],
-  [/^add$|^adds$/, 'adds'],
-  [/^adc$/, 'adds with carry'],
-  [/^subs?$/, 'subtracts'],
-  [/^sbb$|^sbc$/, 'subtracts with borrow'],
-  [/^imul$|^mul$|^smull|^umull|^smulh|^umulh/, 'multiplies'],
-  [/^madd$|^msub$/, 'multiplies and adds'],
-  [/^idiv$|^sdiv$/, 'divides, with sign'],
-  [/^div$|^udiv$/, 'divides, without sign'],
-  [/^inc$/, 'adds one'],
-  [/^dec$/, 'subtracts one'],
-  [/^neg$/, 'changes the sign'],
-  [/^not$|^mvn$/, 'inverts every bit'],
-  [/^and$|^ands$/, 'bitwise and'],
-  [/^bic$|^andn$/, 'clears bits'],
-  [/^or$|^orr$/, 'bitwise or'],
-  [/^xor$|^eor$/, 'bitwise exclusive or'],
-  [/^sh[lr]$|^sa[lr]$|^ls[lr]$|^asr$|^[ls]h[lr]x$|^sarx$|^shlx$|^shrx$/, 'shifts bits'],
-  [/^sh[lr]d$/, 'shifts bits across two registers'],
-  [/^ro[lr]x?$/, 'rotates bits'],
-  [/^cmp$|^cmn$/, 'compares and sets the flags'],
-  [/^test$|^tst$/, 'and-s for the flags only: is it zero, is it negative'],
-  [/^v?u?comis[sd]$|^fcmp/, 'compares floating-point numbers'],
-  [/^bts?[cr]?$/, 'tests one bit'],
-  [/^bs[fr]$|^[lt]zcnt$|^clz$/, 'finds the first bit that is set'],
-  [/^popcnt$/, 'counts the bits that are set'],
-  [/^bswap$|^rev\d*$/, 'reverses the order of the bytes'],
-  [/^cdqe$|^cwde$/, 'widens the accumulator with its sign'],
-  [/^cdq$|^cqo$/, 'spreads the sign over the upper half, before a division'],
-  [/^push$/, 'puts a value on the stack'],
-  [/^pop$/, 'takes a value from the stack'],
-  [/^leave$/, "takes the function's frame from the stack"],
-  [/^call$|^blr?$/, 'calls a function'],
-  [/^ret\w*$/, 'returns to the caller'],
-  [/^jmp$|^br?$/, 'goes on elsewhere'],
-  [/^j(?:e|z)$|^b\.eq$|^cbz$|^tbz$/, 'goes there when equal, or zero'],
-  [/^j(?:ne|nz)$|^b\.ne$|^cbnz$|^tbnz$/, 'goes there when not equal, or not zero'],
-  [/^j(?:g|nle)$|^b\.gt$/, 'goes there when greater (with sign)'],
-  [/^j(?:ge|nl)$|^b\.ge$/, 'goes there when greater or equal (with sign)'],
-  [/^j(?:l|nge)$|^b\.lt$/, 'goes there when less (with sign)'],
-  [/^j(?:le|ng)$|^b\.le$/, 'goes there when less or equal (with sign)'],
-  [/^j(?:a|nbe)$|^b\.hi$/, 'goes there when above (without sign)'],
-  [/^j(?:ae|nb|nc)$|^b\.(?:hs|cs)$/, 'goes there when above or equal (without sign)'],
-  [/^j(?:b|nae|c)$|^b\.(?:lo|cc)$/, 'goes there when below (without sign)'],
-  [/^j(?:be|na)$|^b\.ls$/, 'goes there when below or equal (without sign)'],
-  [/^js$|^b\.mi$/, 'goes there when negative'],
-  [/^jns$|^b\.pl$/, 'goes there when not negative'],
-  [/^j\w+$|^b\.\w+$/, 'goes there on a condition'],
-  [/^set\w+$|^cset$/, 'writes 1 where the condition holds, else 0'],
-  [/^cmov\w+$|^csel$|^csinc$|^csneg$|^csinv$/, 'copies only where the condition holds'],
-  [/^endbr\d*$|^bti$/, 'marks a place that may be jumped to'],
-  [/^nop\w*$/, 'does nothing'],
-  [/^ud[012]$|^brk$|^int3$/, 'traps: this place must never be reached'],
-  [/^syscall$|^svc$/, 'calls the kernel'],
-  [/^hlt$/, 'waits for an interrupt'],
-  [/^pause$|^yield$/, 'tells the processor that this loop waits'],
-  [/^(?:lock )?x(?:chg|add)$/, 'exchanges with memory'],
-  [/^(?:lock )?cmpxchg\w*$/, 'writes only where memory still holds the expected value'],
-  [/^lock /, 'changes memory in one indivisible step'],
-  [/^rep\w* (?:movs|stos)\w*$/, 'copies or fills a block of memory'],
-  [/^rep\w* /, 'repeats over a block of memory'],
-  [/^[lms]fence$|^d[ms]b$|^isb$/, 'orders memory accesses'],
-  [/^prefetch\w*$|^prfm$/, 'asks for memory ahead of its use'],
-  [/^ldp$|^ldr\w*$|^ldur\w*$/, 'loads from memory'],
-  [/^stp$|^str\w*$|^stur\w*$/, 'stores to memory'],
-  [/^cvt\w+$|^v?cvt\w+$|^scvtf$|^ucvtf$|^fcvt\w*$/, 'converts between number formats'],
-  [/^v?(?:add|fadd)[sp]?[sd]?$|^fadd$/, 'adds floating-point numbers'],
-  [/^v?sub[sp][sd]$|^fsub$/, 'subtracts floating-point numbers'],
-  [/^v?mul[sp][sd]$|^fmul$/, 'multiplies floating-point numbers'],
-  [/^v?div[sp][sd]$|^fdiv$/, 'divides floating-point numbers'],
-  [/^v?sqrt[sp][sd]$|^fsqrt$/, 'square root'],
-  [/^v?(?:min|max)[sp][sd]$/, 'the smaller or the greater number'],
-  [/^v?pxor\w*$|^v?xorp[sd]$/, 'vector exclusive or; with itself: zero'],
-  [/^v?p?(?:and|or|andn)(?:p[sd])?$|^v?p(?:and|or|andn)[dq]?$/, 'bitwise on a vector'],
-  [/^v?padd\w+$|^v?psub\w+$/, 'adds or subtracts the lanes of vectors'],
-  [/^v?pcmp\w+$/, 'compares the lanes of vectors'],
-  [/^v?p?(?:shuf|unpck|broadcast|perm|align|insert?|extract?)\w*$/, 'rearranges the lanes of vectors'],
-  [/^\.byte$/, 'bytes that the decoder does not know'],
-];
+/** Prefixes that say nothing about what an instruction does to its operands. */
+const SILENT = /^(?:bnd|notrack|data16|xacquire|xrelease|[c-g]s|ss) (?=\w)/;
 
-/** What an instruction does, in a few words; undefined where that is not known. `mnemonic` is the decoder's. */
-export function instructionWords(mnemonic: string): string | undefined {
-  return WORDS.find(([pattern]) => pattern.test(mnemonic))?.[1];
+/**
+ * What an instruction does, in a few words; undefined where that is not known. `mnemonic` is the decoder's, `machine` the object's `e_machine`:
+ * `str` stores a task register on one machine and any register on the other.
+ */
+export function instructionWords(mnemonic: string, machine = X86_64): string | undefined {
+  const plain = mnemonic.replace(SILENT, '');
+  const known = (name: string): string | undefined =>
+    (machine === AARCH64 ? A64_WORDS : X86_WORDS).find(([pattern]) => pattern.test(name))?.[1];
+  if (machine === AARCH64 || !plain.startsWith('lock ')) return known(plain);
+  return `${known(plain.slice('lock '.length)) ?? 'changes memory'}, in one indivisible step`;
 }
 
 /** What a hover on an instruction knows beside the row itself. */
@@ -102,6 +26,8 @@ export interface InstructionContext {
   readonly sourceText?: string;
   /** Where a branch leads, in words. */
   readonly target?: string;
+  /** `e_machine` of the object; x86-64 where it is not told. */
+  readonly machine?: number;
 }
 
 /** Text for between two backticks. */
@@ -139,7 +65,7 @@ function referenceText(reference: AsmReference, row: AsmRow, context: Instructio
  */
 export function hoverInstruction(row: AsmRow, context: InstructionContext = {}): string {
   const bytes = [...row.bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  const words = instructionWords(row.mnemonic);
+  const words = instructionWords(row.mnemonic, context.machine);
   const lines = [...(words ? [`**${code(row.mnemonic)}**: ${words}`] : [])];
   lines.push(`\`+0x${row.offset.toString(16)}\`  \`${bytes}\``);
   if (context.target) lines.push(context.target);

@@ -1,12 +1,14 @@
 import { type LayoutPicture, pictureLines, pictureSvg } from '../layout-picture.ts';
-import { cell, link, section, table, type View } from './html-parts.ts';
+import { cell, link, said, section, table, type View } from './html-parts.ts';
 import { html, htmlLines } from './text.ts';
 import type { ReportData, ReportModel, ReportType } from './types.ts';
 import { bytesText, statusText } from './words.ts';
 
 /** Data objects by value. */
 export function dataSection(model: ReportModel, view: View): string {
-  return model.data.length === 0 ? '' : section('data', 'Data', ...model.data.map((each) => dataHtml(each, view)));
+  return model.data.length === 0
+    ? ''
+    : section('data', said(view, 'Data'), ...model.data.map((each) => dataHtml(each, view)));
 }
 
 function dataHtml(each: ReportData, view: View): string {
@@ -25,15 +27,19 @@ function dataHtml(each: ReportData, view: View): string {
   const name = link(view, { kind: 'data', unit: each.unit, name: each.symbol }, `<code>${html(each.name)}</code>`);
   const declaration = each.declaration === '' ? '' : `<p><code>${html(each.declaration)}</code></p>`;
   const left = each.valuesLeft > 0 ? `<p class="quiet">… and ${each.valuesLeft} more values.</p>` : '';
-  return `<article><h3>${name} <span class="badge status-${each.status}">${statusText(each.status)}</span></h3>
+  return `<article><h3>${name} <span class="badge status-${each.status}">${said(view, statusText(each.status))}</span></h3>
 <p class="quiet">${html(facts.join(' · '))}</p>${declaration}
-${rows.length === 0 ? '' : table(`Values of ${each.name}`, ['Value', 'Before', 'After'], rows)}${left}</article>`;
+${rows.length === 0 ? '' : table(view, `Values of ${each.name}`, ['Value', 'Before', 'After'], rows)}${left}</article>`;
 }
 
 /** Changed types with their pictures. */
 export function typesSection(model: ReportModel, view: View): string {
   if (model.types.length === 0) return '';
-  return section('types', 'Types', ...model.types.map((each, index) => typeHtml(each, `type-${index}`, view)));
+  return section(
+    'types',
+    said(view, 'Types'),
+    ...model.types.map((each, index) => typeHtml(each, `type-${index}`, view)),
+  );
 }
 
 /** Names in a row that are shown at once; of more the others are behind a summary. */
@@ -78,14 +84,14 @@ function typeHtml(each: ReportType, id: string, view: View): string {
     each.picture === undefined && each.changes.length > 0
       ? `<ul>${each.changes.map((change) => `<li>${html(change)}</li>`).join('')}</ul>`
       : '';
-  return `<article><h3>${name} <span class="badge status-${each.status}">${statusText(each.status)}</span></h3>
+  return `<article><h3>${name} <span class="badge status-${each.status}">${said(view, statusText(each.status))}</span></h3>
 ${usersHtml(each)}
-${each.picture ? pictureHtml(each.picture, id) : ''}${changes}
-<details><summary>Layout as text</summary><div class="scroll" tabindex="0" role="region" aria-label="${html(`Layout of ${each.label} as text`)}"><pre>${htmlLines(each.layout)}</pre></div></details></article>`;
+${each.picture ? pictureHtml(each.picture, id, view) : ''}${changes}
+<details><summary>${said(view, 'Layout as text')}</summary><div class="scroll" tabindex="0" role="region" aria-label="${html(`Layout of ${each.label} as text`)}"><pre>${htmlLines(each.layout)}</pre></div></details></article>`;
 }
 
 /** The picture of a layout with its table: for the report, and for a page of its own. */
-export function pictureHtml(picture: LayoutPicture, id: string): string {
+export function pictureHtml(picture: LayoutPicture, id: string, view: View): string {
   const rows = pictureLines(picture).map((line) => [
     cell(`<code>${html(line.member)}</code>`, 'row'),
     cell(html(line.before)),
@@ -94,5 +100,5 @@ export function pictureHtml(picture: LayoutPicture, id: string): string {
   ]);
   return `<div class="scroll picture" tabindex="0" role="region" aria-label="${html(`Picture of ${picture.label}`)}">${pictureSvg(picture, id)}</div>
 <p class="legend"><span><span aria-hidden="true">+</span> new member</span> <span><span aria-hidden="true">−</span> gone</span> <span><span aria-hidden="true">±</span> another size or type</span> <span>numbers at the left: offset in bytes</span> <span>hatched: hole or padding</span> <span>dashed across: cache line of 64 bytes</span></p>
-<details><summary>Each member, as a table</summary>${table(`Members of ${picture.label}`, ['Member', 'Before', 'After', 'What'], rows)}</details>`;
+<details><summary>${said(view, 'Each member, as a table')}</summary>${table(view, `Members of ${picture.label}`, ['Member', 'Before', 'After', 'What'], rows)}</details>`;
 }

@@ -1,9 +1,71 @@
 import { html } from './text.ts';
 
+/** Words of the page's own that an editor says in its language; what core found out (findings, reasons, remarks) stays as it is quoted elsewhere. */
+export const PAGE_WORDS = [
+  'Contents',
+  'Findings',
+  'Functions',
+  'New code and data',
+  'Calls',
+  'Data',
+  'Types',
+  'Payload and what it depends on',
+  'Not covered',
+  'How it was built',
+  'Payload',
+  'Reviewed',
+  'Made for',
+  'Compared with',
+  'Function',
+  'What',
+  'Bytes',
+  'Instructions',
+  'Why',
+  'Called by',
+  'Name',
+  'Kind',
+  'Value',
+  'Before',
+  'After',
+  'Member',
+  'Needs',
+  'Build id',
+  'Role',
+  'Symbol',
+  'Found',
+  'Each call, as a list',
+  'Each member, as a table',
+  'Layout as text',
+  'looked at',
+  'Looked at: {0}',
+  'blocker',
+  'to review',
+  'note',
+  'changed',
+  'new',
+  'gone',
+  'left out',
+  'Nothing to patch: the machine code and the data are the same.',
+  'Can be patched.',
+  'Blocked: at least one finding stands in the way.',
+] as const;
+export type PageWord = (typeof PAGE_WORDS)[number];
+
 /** How the page is shown. */
 export interface View {
   /** In an editor: names open what they stand for, reviews can be ticked. */
   readonly links: boolean;
+  /** The page's own words in another language than English. */
+  readonly words?: { readonly language: string; readonly of: (word: PageWord) => string };
+}
+
+/** ` lang="de"` for an element whose text is in the view's language, not in the page's. */
+export const langOf = ({ words }: View): string => (words ? ` lang="${html(words.language)}"` : '');
+
+/** A word of the page's own, as HTML; one in another language says so, since a screen reader reads it by that. */
+export function said(view: View, word: PageWord): string {
+  const text = view.words?.of(word) ?? word;
+  return text === word ? html(word) : `<span${langOf(view)}>${html(text)}</span>`;
 }
 
 /** What a link of the page opens in an editor. */
@@ -19,7 +81,7 @@ export type ReportLink =
 export const link = (view: View, to: ReportLink, inner: string): string =>
   view.links ? `<a href="#" data-open="${html(JSON.stringify(to))}">${inner}</a>` : inner;
 
-/** A section with its heading; empty parts are left out. */
+/** A section with its heading (HTML already); empty parts are left out. */
 export const section = (id: string, title: string, ...body: readonly string[]): string =>
   `<section id="${id}" aria-labelledby="${id}-h"><h2 id="${id}-h">${title}</h2>\n${body.filter((each) => each !== '').join('\n')}\n</section>`;
 
@@ -32,9 +94,17 @@ export interface Cell {
 export const cell = (inner: string, kind: Cell['kind'] = 'plain'): Cell => ({ inner, kind });
 
 /** A table that scrolls within itself, with a caption for screen readers. */
-export function table(caption: string, head: readonly string[], rows: readonly (readonly Cell[])[]): string {
+export function table(
+  view: View,
+  caption: string,
+  head: readonly PageWord[],
+  rows: readonly (readonly Cell[])[],
+): string {
   const heads = head
-    .map((each, at) => `<th scope="col"${rows[0]?.[at]?.kind === 'number' ? ' class="number"' : ''}>${html(each)}</th>`)
+    .map(
+      (each, at) =>
+        `<th scope="col"${rows[0]?.[at]?.kind === 'number' ? ' class="number"' : ''}>${said(view, each)}</th>`,
+    )
     .join('');
   const body = rows.map(
     (row) =>
@@ -52,5 +122,5 @@ ${body.join('\n')}
 }
 
 /** Names with what they are; `note` stands below in small type. */
-export const dl = (rows: readonly (readonly [name: string, inner: string, note: string])[]): string =>
-  `<dl>${rows.map(([name, inner, note]) => `<div><dt>${html(name)}</dt><dd>${inner}${note === '' ? '' : `<br><span class="quiet">${html(note)}</span>`}</dd></div>`).join('')}</dl>`;
+export const dl = (view: View, rows: readonly (readonly [name: PageWord, inner: string, note: string])[]): string =>
+  `<dl>${rows.map(([name, inner, note]) => `<div><dt>${said(view, name)}</dt><dd>${inner}${note === '' ? '' : `<br><span class="quiet">${html(note)}</span>`}</dd></div>`).join('')}</dl>`;

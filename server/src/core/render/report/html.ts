@@ -1,6 +1,6 @@
 import { type CallEnd, callLines, callsSvg, notDrawn } from './calls-svg.ts';
 import { dataSection, typesSection } from './html-details.ts';
-import { cell, dl, link, section, table, type View } from './html-parts.ts';
+import { cell, dl, langOf, link, type PageWord, said, section, table, type View } from './html-parts.ts';
 import { reportStyle } from './style.ts';
 import { html } from './text.ts';
 import type { ReportFinding, ReportModel } from './types.ts';
@@ -49,31 +49,31 @@ export function reportBody(model: ReportModel, view: View): string {
   const sections = [
     findings(model, view),
     functions(model, view),
-    added(model),
-    calls(model),
+    added(model, view),
+    calls(model, view),
     dataSection(model, view),
     typesSection(model, view),
-    payload(model),
-    notCovered(model),
-    provenance(model),
+    payload(model, view),
+    notCovered(model, view),
+    provenance(model, view),
   ].filter((each) => each !== '');
   const contents = sections.flatMap((each) => {
-    const found = /<section id="([\w-]+)"[^>]*><h2[^>]*>([^<]*)/.exec(each);
+    const found = /<section id="([\w-]+)"[^>]*><h2[^>]*>(.*?)<\/h2>/.exec(each);
     return found ? [`<li><a href="#${found[1]}">${found[2]}</a></li>`] : [];
   });
   return `<main>
 <header>
 <h1>${html(model.title)}</h1>
 ${model.description === '' ? '' : `<p class="lead">${html(model.description)}</p>`}
-<p class="verdict verdict-${model.verdict}"><strong>${html(VERDICTS[model.verdict])}</strong></p>
-${facts(model)}
+<p class="verdict verdict-${model.verdict}"><strong>${said(view, VERDICTS[model.verdict])}</strong></p>
+${facts(model, view)}
 </header>
-<nav aria-label="Contents"><ul>${contents.join('')}</ul></nav>
+<nav${langOf(view)} aria-label="${html(view.words?.of('Contents') ?? 'Contents')}"><ul>${contents.join('')}</ul></nav>
 ${sections.join('\n')}
 </main>`;
 }
 
-function facts(model: ReportModel): string {
+function facts(model: ReportModel, view: View): string {
   const { payload } = model;
   // The bar repeats what its text says.
   const bar =
@@ -84,7 +84,7 @@ function facts(model: ReportModel): string {
     model.review && model.review.total > 0
       ? `<svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true" focusable="false"><rect class="bar-all" width="100" height="4"/><rect class="bar-part" width="${((model.review.done / model.review.total) * 100).toFixed(2)}" height="4"/></svg>`
       : '';
-  return `<div class="facts">${dl([
+  return `<div class="facts">${dl(view, [
     [
       'Functions',
       html(functionsText(model)),
@@ -104,7 +104,7 @@ function findings(model: ReportModel, view: View): string {
   if (model.findings.length === 0) return '';
   return section(
     'findings',
-    'Findings',
+    said(view, 'Findings'),
     `<ul class="cards">${model.findings.map((each, index) => finding(each, index, view)).join('\n')}</ul>`,
   );
 }
@@ -130,7 +130,7 @@ function finding(each: ReportFinding, index: number, view: View): string {
       : '';
   const done = each.accepted !== undefined || each.overridden !== undefined;
   return `<li class="card finding finding-${done ? 'done' : each.severity}" id="finding-${index}">
-<p class="card-head"><span class="badge badge-${each.severity}"><span aria-hidden="true">${MARKS[each.severity]}</span> ${SEVERITIES[each.severity]}</span> <strong>${link(view, { kind: 'docs', code: each.code }, html(each.code))}</strong> <code>${html(each.symbol)}</code>${place}${tick(view, each.reviewed, { kind: 'finding', index }, `${each.code} of ${each.symbol}`)}</p>
+<p class="card-head"><span class="badge badge-${each.severity}"><span aria-hidden="true">${MARKS[each.severity]}</span> ${said(view, SEVERITIES[each.severity])}</span> <strong>${link(view, { kind: 'docs', code: each.code }, html(each.code))}</strong> <code>${html(each.symbol)}</code>${place}${tick(view, each.reviewed, { kind: 'finding', index }, `${each.code} of ${each.symbol}`)}</p>
 <p>${html(each.message)}</p>
 ${state}${told}${related}</li>`;
 }
@@ -144,7 +144,8 @@ function tick(
 ): string {
   if (reviewed === undefined) return '';
   if (!view.links) return `<span class="reviewed">${reviewed ? '✓ looked at' : '○ not looked at yet'}</span>`;
-  return `<label class="reviewed"><input type="checkbox" data-review="${html(JSON.stringify(what))}"${reviewed ? ' checked' : ''} aria-label="${html(`Looked at: ${name}`)}"> looked at</label>`;
+  const label = (view.words?.of('Looked at: {0}') ?? 'Looked at: {0}').replace('{0}', () => name);
+  return `<label class="reviewed"><input type="checkbox" data-review="${html(JSON.stringify(what))}"${reviewed ? ' checked' : ''}${langOf(view)} aria-label="${html(label)}"> ${said(view, 'looked at')}</label>`;
 }
 
 function functions(model: ReportModel, view: View): string {
@@ -155,8 +156,8 @@ function functions(model: ReportModel, view: View): string {
     const place = each.place === '' ? '' : `<br><span class="quiet">${html(each.place)}</span>`;
     const what =
       each.leftOut === undefined
-        ? `<span class="badge status-${each.status}">${statusText(each.status)}</span>`
-        : `<span class="badge status-out">left out</span><br><span class="quiet">${html(each.leftOut)}</span>`;
+        ? `<span class="badge status-${each.status}">${said(view, statusText(each.status))}</span>`
+        : `<span class="badge status-out">${said(view, 'left out')}</span><br><span class="quiet">${html(each.leftOut)}</span>`;
     const reviewed =
       each.leftOut === undefined ? tick(view, each.reviewed, { kind: 'function', index }, each.name) : '';
     return [
@@ -168,7 +169,10 @@ function functions(model: ReportModel, view: View): string {
       ...(known ? [cell(reviewed)] : []),
     ];
   });
-  const head = ['Function', 'What', 'Bytes', 'Instructions', 'Why', ...(known ? ['Reviewed'] : [])];
+  const head: readonly PageWord[] = [
+    ...(['Function', 'What', 'Bytes', 'Instructions', 'Why'] as const),
+    ...(known ? (['Reviewed'] as const) : []),
+  ];
   // In an editor a name opens the comparison itself.
   const listings = view.links ? [] : model.functions.filter((each) => each.code.length > 0);
   const code = listings.map((each) => {
@@ -181,7 +185,7 @@ function functions(model: ReportModel, view: View): string {
     model.listingsLeft > 0
       ? `<p class="quiet">The machine code of ${model.listingsLeft} more functions is left out.</p>`
       : '';
-  return section('functions', 'Functions', table('Functions that differ', head, rows), ...code, left);
+  return section('functions', said(view, 'Functions'), table(view, 'Functions that differ', head, rows), ...code, left);
 }
 
 const CODE_MARKS = { same: ' ', base: '−', next: '+', gap: '…', source: ';' } as const;
@@ -191,17 +195,21 @@ const codeLine = (mark: keyof typeof CODE_MARKS, text: string): string => {
   return `<${tag} class="line line-${mark}">${CODE_MARKS[mark]} ${html(text)}\n</${tag}>`;
 };
 
-function added({ payload }: ReportModel): string {
+function added({ payload }: ReportModel, view: View): string {
   if (payload.kind !== 'payload' || payload.adds.length === 0) return '';
   const rows = payload.adds.map((each) => [
     cell(`<code>${html(each.name)}</code>`, 'row'),
     cell(each.kind),
     cell(`${each.size}`, 'number'),
   ]);
-  return section('added', 'New code and data', table('What the payload adds', ['Name', 'Kind', 'Bytes'], rows));
+  return section(
+    'added',
+    said(view, 'New code and data'),
+    table(view, 'What the payload adds', ['Name', 'Kind', 'Bytes'], rows),
+  );
 }
 
-function calls(model: ReportModel): string {
+function calls(model: ReportModel, view: View): string {
   const lines = callLines(model.calls);
   if (lines.length === 0) return '';
   const names = (list: readonly CallEnd[], none: string): string =>
@@ -220,23 +228,23 @@ function calls(model: ReportModel): string {
   const picture = callsSvg(model.calls, 'calls-picture');
   return section(
     'calls',
-    'Calls',
+    said(view, 'Calls'),
     picture === ''
       ? ''
       : `<div class="scroll picture" tabindex="0" role="region" aria-label="Picture of the calls">${picture}</div><p class="legend"><span><span aria-hidden="true">~</span> changed</span> <span><span aria-hidden="true">+</span> new</span> <span><span aria-hidden="true">−</span> gone</span> <span><span aria-hidden="true">×</span> left out</span> <span>thick line: a new call</span> <span>dashed line: a call that is gone</span> <span>dashed box: in another unit or library</span></p>`,
     notDrawn(model.calls) > 0
       ? `<p class="quiet">${notDrawn(model.calls)} more functions of the patch are in the list only.</p>`
       : '',
-    `<details><summary>Each call, as a list</summary>${table('Each call', ['Function', 'What', 'Calls', 'Called by'], rows)}</details>`,
+    `<details><summary>${said(view, 'Each call, as a list')}</summary>${table(view, 'Each call', ['Function', 'What', 'Calls', 'Called by'], rows)}</details>`,
     `<p class="quiet">${html(model.callersKnown)}</p>`,
   );
 }
 
-function payload({ payload }: ReportModel): string {
+function payload({ payload }: ReportModel, view: View): string {
   if (payload.kind === 'refused')
     return section(
       'payload',
-      'Payload and what it depends on',
+      said(view, 'Payload and what it depends on'),
       `<p>There is none while these stand:</p><ul>${payload.reasons.map((each) => `<li><strong>${html(each.code)}</strong>: ${html(each.message)}</li>`).join('')}</ul>`,
     );
   const modules = payload.modules.map((each) => [
@@ -251,23 +259,24 @@ function payload({ payload }: ReportModel): string {
   ]);
   return section(
     'payload',
-    'Payload and what it depends on',
+    said(view, 'Payload and what it depends on'),
     `<p>${html(payloadSentence(payload))}</p>`,
-    modules.length > 0 ? table('Files that have to be the same', ['Needs', 'Build id', 'Role'], modules) : '',
+    modules.length > 0 ? table(view, 'Files that have to be the same', ['Needs', 'Build id', 'Role'], modules) : '',
     imports.length > 0
-      ? `<details><summary>${imports.length} symbol${imports.length === 1 ? '' : 's'} that it takes from there</summary>${table('Symbols that it takes', ['Symbol', 'Kind', 'Found'], imports)}</details>`
+      ? `<details><summary>${imports.length} symbol${imports.length === 1 ? '' : 's'} that it takes from there</summary>${table(view, 'Symbols that it takes', ['Symbol', 'Kind', 'Found'], imports)}</details>`
       : '',
   );
 }
 
-function notCovered(model: ReportModel): string {
+function notCovered(model: ReportModel, view: View): string {
   if (model.functions.length === 0 && model.notCovered.length === 0) return '';
-  if (model.notCovered.length === 0) return section('not-covered', 'Not covered', `<p>${html(ALL_COVERED)}</p>`);
+  if (model.notCovered.length === 0)
+    return section('not-covered', said(view, 'Not covered'), `<p>${html(ALL_COVERED)}</p>`);
   const items = model.notCovered.map(({ what, why }) => `<li><code>${html(what)}</code>: ${html(why)}</li>`);
-  return section('not-covered', 'Not covered', `<ul>${items.join('')}</ul>`);
+  return section('not-covered', said(view, 'Not covered'), `<ul>${items.join('')}</ul>`);
 }
 
-function provenance(model: ReportModel): string {
+function provenance(model: ReportModel, view: View): string {
   if (model.provenance.length === 0) return '';
   const command = (title: string, text: string): string =>
     `<p class="quiet">${title}</p><div class="scroll" tabindex="0" role="region" aria-label="${title}"><pre><code>${html(text)}</code></pre></div>`;
@@ -279,5 +288,5 @@ function provenance(model: ReportModel): string {
           : `${command(`Command of ${html(each.file)} before`, each.baseCommand)}${command(`Command of ${html(each.file)} after`, each.nextCommand)}`
       }<p class="quiet">Compared with ${html(baselineText(each.baseline))}.</p></details>`,
   );
-  return section('built', 'How it was built', ...units);
+  return section('built', said(view, 'How it was built'), ...units);
 }

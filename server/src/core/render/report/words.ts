@@ -3,11 +3,11 @@ import type { ReportData, ReportFunction, ReportModel } from './types.ts';
 
 /** Sentences that both forms of the report share. Plain text: each form escapes it. */
 
-export const VERDICTS: Readonly<Record<ReportModel['verdict'], string>> = {
+export const VERDICTS = {
   unchanged: 'Nothing to patch: the machine code and the data are the same.',
   patchable: 'Can be patched.',
   blocked: 'Blocked: at least one finding stands in the way.',
-};
+} as const satisfies Readonly<Record<ReportModel['verdict'], string>>;
 
 export const SEVERITIES = { blocker: 'blocker', review: 'to review', note: 'note' } as const;
 
@@ -65,7 +65,8 @@ export const bytesText = (each: ReportFunction | ReportData): string =>
 export const instructionsText = (each: ReportFunction): string =>
   changeText(each.baseInstructions, each.nextInstructions, each.status);
 
-export const statusText = (status: 'changed' | 'new' | 'removed'): string => (status === 'removed' ? 'gone' : status);
+export const statusText = (status: 'changed' | 'new' | 'removed'): 'changed' | 'new' | 'gone' =>
+  status === 'removed' ? 'gone' : status;
 
 /** `git:1a2b…` as words; a revision in `length` digits. */
 export function baselineText(baseline: string, length = 64): string {
