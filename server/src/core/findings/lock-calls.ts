@@ -35,6 +35,8 @@ export interface Scope {
   readonly only: ReadonlySet<string>;
   /** Functions that the other side has inlined: where they are called, they are looked into. */
   readonly inlined: ReadonlySet<string>;
+  /** Functions that this side has inlined: the parts of them that are still called belong to them. */
+  readonly own: ReadonlySet<string>;
 }
 
 /**
@@ -45,7 +47,7 @@ export interface Scope {
 export function lockCalls(
   object: ObjectModel,
   symbol: ElfSymbol | undefined,
-  scope: Scope = { only: new Set(), inlined: new Set() },
+  scope: Scope = { only: new Set(), inlined: new Set(), own: new Set() },
 ): LockCall[] {
   if (!symbol) return [];
   const calls: PlacedCall[] = [];
@@ -149,7 +151,8 @@ function collect(object: ObjectModel, symbol: ElfSymbol, search: Search, calls: 
   inside.delete(symbol);
 }
 
-const belongs = ({ only, inlined }: Scope, name: string): boolean => only.has(name) || inlined.has(plainName(name));
+const belongs = ({ only, inlined, own }: Scope, name: string): boolean =>
+  only.has(name) || inlined.has(plainName(name)) || (PART.test(name) && own.has(plainName(name)));
 
 /** What a callee finds in the argument registers. Distances in the caller's stack mean nothing there. */
 function handedOver(state: State | undefined, arm: boolean): State {
@@ -184,6 +187,12 @@ export function lockOf(
  */
 const takesLock = (name: string, untouched: boolean): boolean =>
   !/(^|_)rcu_/.test(name) && (!untouched || /spin_|mutex_|rwlock|(read|write)_(un)?lock|^(down|up)/.test(name));
+
+/** Whether a function that takes a lock may come back without it, as its result tells: lock_task_sighand(). */
+export function mayFail(object: ObjectModel, name: string): boolean {
+  const prototype = prototypeOf(object, name);
+  return prototype !== undefined && prototype.returnType >= 0 && !/irqsave|^pthread_/.test(name);
+}
 
 const prototypes = new WeakMap<ObjectModel, ReadonlyMap<string, DwarfPrototype>>();
 

@@ -6,7 +6,7 @@ import type { SourceLocation } from '../dwarf/types.ts';
 import { EM_AARCH64 } from '../elf/constants.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
-import { lockOf } from './lock-calls.ts';
+import { lockOf, mayFail } from './lock-calls.ts';
 import { areDifferent, type Lock, lockText, mayBeSame, parametersOf, type Surroundings } from './lock-identity.ts';
 import { isAcquire, isLocking, isRelease } from './lock-names.ts';
 import { calleeIn, functionNamed, isCallRow, isJoinBehind, type RowGraph, rowGraphOf } from './rows-graph.ts';
@@ -37,7 +37,7 @@ const MAX_WORK = 400_000;
 /** Calls of functions of the unit are followed this deep. */
 const MAX_DEPTH = 4;
 /** Calls whose place says nothing: messages, and what the compiler puts in. */
-const beside = /^__(asan|tsan|msan|sanitizer|x86|stack_chk|fentry)|print|log|warn|debug|dbg|trace|lockdep/i;
+const beside = /^__|print|log|warn|debug|dbg|trace|lockdep/i;
 
 /** Follows the locks of a function along its control flow; undefined where that is not known well enough. */
 export function lockPaths(object: ObjectModel, symbol: ElfSymbol): LockPaths | undefined {
@@ -83,7 +83,7 @@ function eventsOf(
     if (isRelease(callee)) return { release: lockAt(callee, at) };
     if (!isLocking(callee)) return releasesInside(object, callee, 0) ? { release: undefined } : undefined;
     const lock = lockAt(callee, at);
-    return lock && { take: lock, sure: isAcquire(callee) };
+    return lock && { take: lock, sure: isAcquire(callee) && !mayFail(object, callee) };
   });
 }
 
