@@ -398,8 +398,8 @@ describe('the review of machine code', () => {
     source.selection = new vscode.Selection(0, 0, 0, 0);
     for (const side of ['original', 'modified'] as const) await lights('nothing is lit', side, [], 0);
     // Three whole lines, as Shift+Down selects them: up to the start of the fourth. The first three are unedited, of the others one is.
-    for (const text of ['\tlong moved = change(quote);', 'static long change(']) {
-      const from = find(source.document, text).line + (text.startsWith('static') ? 1 : 0);
+    for (const text of ['long moved = change(quote);', 'return (quote->price']) {
+      const from = find(source.document, text).line - (text.startsWith('return') ? 1 : 0);
       const texts = [0, 1, 2].map((line) => source.document.lineAt(from + line).text.trim());
       const [braces, named] = [texts.filter((line) => /^[{}]$/.test(line)), texts.filter((line) => line.length > 1)];
       source.selection = new vscode.Selection(from, 0, from + 3, 0);
