@@ -19,7 +19,7 @@ import {
   window,
   workspace,
 } from 'vscode';
-import { type AsmSide, type FunctionItem, functionAt, functionPlaces } from '../../server/src/protocol.ts';
+import { type AsmSide, type FunctionItem, functionAt, functionPlaces, lastBuilt } from '../../server/src/protocol.ts';
 import { onDidBuild } from './apply.ts';
 import * as arrows from './asmArrows.ts';
 import * as marks from './asmMarks.ts';
@@ -68,11 +68,9 @@ async function review(
   // Both at once: the server works on the one while the other is on its way.
   await Promise.all([workspace.openTextDocument(next), workspace.openTextDocument(base)]);
   times.push(performance.now());
-  const row = from && listings.linesOf(next, from.uri, from.line, from.line)[0];
-  const words: Record<AsmSide, string> = { base: l10n.t('baseline'), built: l10n.t('last built'), next: l10n.t('now') };
   const title = listings.titleOf(next) ?? subject.name;
-  const label = left === 'base' && right === 'next' ? title : `${subject.name}: ${words[left]} ↔ ${words[right]}`;
-  await editorCommands.executeCommand('vscode.diff', base, next, label, {
+  const row = from && listings.linesOf(next, from.uri, from.line, from.line)[0];
+  await editorCommands.executeCommand('vscode.diff', base, next, title, {
     preview: true,
     ...(row === undefined ? {} : { selection: new Range(row, 0, row, 0) }),
   });
@@ -82,23 +80,35 @@ async function review(
   if (process.env.LPA_TIMES) console.log(`listings: found ${found} ms, texts ${texts} ms, diff ${drawn} ms`);
 }
 
-/** Asks which two of the three codes are to be compared: of the baseline, of the last patch, of the text as it is now. */
+/** Asks which two of the three codes are to be compared: of the baseline, of the last patch where there is one, of the text as it is now. */
 async function compareSides(room: Room, listings: Listings, argument: unknown): Promise<void> {
   const subject = await subjectOfCommand(room, argument);
+  if (!subject) return review(room, listings, argument);
+  const last = await room.server.request(lastBuilt, { unit: subject.unit });
   const pairs: { label: string; description: string; sides: [AsmSide, AsmSide] }[] = [
     {
       label: l10n.t('Baseline ↔ now'),
       description: l10n.t('everything that a new patch would change'),
       sides: ['base', 'next'],
     },
-    {
-      label: l10n.t('Baseline ↔ last built patch'),
-      description: l10n.t('what the patch that was built last changes'),
-      sides: ['base', 'built'],
-    },
-    { label: l10n.t('Last built patch ↔ now'), description: l10n.t('what was edited since'), sides: ['built', 'next'] },
   ];
-  const chosen = await window.showQuickPick(pairs, { placeHolder: l10n.t('Sides of the comparison') });
+  if (last)
+    pairs.push(
+      {
+        label: l10n.t('Baseline ↔ last built patch'),
+        description: l10n.t('what {0} changes', last.id),
+        sides: ['base', 'built'],
+      },
+      {
+        label: l10n.t('Last built patch ↔ now'),
+        description: l10n.t('what was edited since {0}', last.id),
+        sides: ['built', 'next'],
+      },
+    );
+  const placeHolder = last
+    ? l10n.t('Sides of the comparison')
+    : l10n.t('Sides of the comparison (no patch has been built yet)');
+  const chosen = await window.showQuickPick(pairs, { placeHolder });
   if (chosen) await review(room, listings, subject, chosen.sides);
 }
 

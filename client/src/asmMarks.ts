@@ -55,8 +55,10 @@ export function activate({ context }: Room, listings: Listings): void {
       lines.set(uri, list.add(line));
     };
     for (const { start, end } of editor.selections) {
-      if (end.line - start.line > MAX_LINES) continue;
-      for (let line = start.line; line <= end.line; line++) {
+      // Whole lines are selected up to the start of the line below them: nobody points at that one.
+      const last = end.character === 0 && end.line > start.line ? end.line - 1 : end.line;
+      if (last - start.line > MAX_LINES) continue;
+      for (let line = start.line; line <= last; line++) {
         if (!isListing(editor)) add(editor.document.uri.toString(), line);
         else {
           const place = listings.placeOf(editor.document, line);

@@ -1,4 +1,4 @@
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import {
   EventEmitter,
   l10n,
@@ -11,7 +11,6 @@ import {
   TreeItemCollapsibleState,
   Uri,
   window,
-  workspace,
 } from 'vscode';
 import type {
   DataItem,
@@ -22,6 +21,7 @@ import type {
   UnitItem,
 } from '../../server/src/protocol.ts';
 import { boxes } from './boxes.ts';
+import { type FileRow, fileRows, hasRows } from './fileRows.ts';
 import { machineItem, machinesItem } from './machineItems.ts';
 import type { MachineItem } from './machines.ts';
 import { commands, items, views } from './names.ts';
@@ -33,8 +33,7 @@ import { xenPatchItem, xenTargetContext } from './xenItems.ts';
 
 export type Node =
   | { readonly kind: 'patch'; readonly state: PatchState }
-  | { readonly kind: 'file'; readonly unit: UnitItem }
-  | { readonly kind: 'header'; readonly uri: Uri; readonly findings: readonly FindingItem[]; readonly root: string }
+  | { readonly kind: 'file'; readonly row: FileRow; readonly root: string }
   | { readonly kind: 'function'; readonly function: FunctionItem }
   | { readonly kind: 'finding'; readonly finding: FindingItem; readonly unit: string }
   | { readonly kind: 'data'; readonly data: DataItem }
@@ -70,36 +69,6 @@ const PHASE: Readonly<Record<UnitItem['phase'], string>> = {
   failed: l10n.t('cannot be built'),
 };
 
-/** Findings of a unit that belong to its own source, or to no place at all. */
-const ownFindings = (unit: UnitItem): FindingItem[] =>
-  unit.findings.filter((each) => !each.place || Uri.parse(each.place.uri).fsPath === unit.file);
-
-/** Findings at places in other files, headers mostly, by file: each once, however many units tell of it. */
-export function sharedFindings(units: readonly UnitItem[]): Map<string, FindingItem[]> {
-  const byFile = new Map<string, Map<string, FindingItem>>();
-  for (const unit of units)
-    for (const each of unit.findings) {
-      const file = each.place && Uri.parse(each.place.uri).fsPath;
-      if (file === undefined || file === unit.file) continue;
-      const list = byFile.get(file) ?? new Map<string, FindingItem>();
-      byFile.set(file, list);
-      const key = `${each.code} ${each.symbol} ${each.place?.line}`;
-      if (!list.has(key)) list.set(key, each);
-    }
-  return new Map([...byFile].map(([file, list]) => [file, [...list.values()]]));
-}
-
-/** Worth a line in the view: something changed, or something went wrong. */
-const interesting = (unit: UnitItem): boolean =>
-  unit.functions.length > 0 ||
-  unit.data.length > 0 ||
-  ownFindings(unit).length > 0 ||
-  unit.phase === 'compileError' ||
-  unit.phase === 'failed';
-
-const isInteresting = (state: PatchState): boolean =>
-  state.units.some((unit) => interesting(unit) || unit.findings.length > 0);
-
 /** The box by which something is marked as looked at. */
 const reviewBox = (reviewed: boolean, name: string): NonNullable<TreeItem['checkboxState']> & object => ({
   state: reviewed ? TreeItemCheckboxState.Checked : TreeItemCheckboxState.Unchecked,
@@ -132,7 +101,7 @@ class Tree implements TreeDataProvider<Node> {
     switch (node?.kind) {
       case undefined: {
         const problems = states.flatMap((each) => each.problems).map((text): Node => ({ kind: 'problem', text }));
-        const all = states.filter(isInteresting).map((state): Node => ({ kind: 'patch', state }));
+        const all = states.filter(({ units }) => hasRows(units)).map((state): Node => ({ kind: 'patch', state }));
         const isEmpty = all.length === 0 && server.running;
         if (targets.list.length > 0) all.push({ kind: 'targets', list: targets.list });
         if (server.running && machines.list.length > 0) all.push({ kind: 'machines' });
@@ -141,20 +110,17 @@ class Tree implements TreeDataProvider<Node> {
         return [...all, ...problems];
       }
       case 'patch':
+        return fileRows(node.state.units, node.state.root).map(
+          (row): Node => ({ kind: 'file', row, root: node.state.root }),
+        );
+      case 'file': {
+        const { unit, findings, file } = node.row;
         return [
-          ...[...sharedFindings(node.state.units)].map(
-            ([file, findings]): Node => ({ kind: 'header', uri: Uri.file(file), findings, root: node.state.root }),
-          ),
-          ...node.state.units.filter(interesting).map((unit): Node => ({ kind: 'file', unit })),
+          ...(unit?.functions ?? []).map((each): Node => ({ kind: 'function', function: each })),
+          ...(unit?.data ?? []).map((each): Node => ({ kind: 'data', data: each })),
+          ...findings.map((finding): Node => ({ kind: 'finding', finding, unit: unit?.id ?? file })),
         ];
-      case 'header':
-        return node.findings.map((finding): Node => ({ kind: 'finding', finding, unit: node.uri.fsPath }));
-      case 'file':
-        return [
-          ...node.unit.functions.map((each): Node => ({ kind: 'function', function: each })),
-          ...node.unit.data.map((each): Node => ({ kind: 'data', data: each })),
-          ...ownFindings(node.unit).map((finding): Node => ({ kind: 'finding', finding, unit: node.unit.id })),
-        ];
+      }
       case 'machines':
         return machines.list.map((machine): Node => ({ kind: 'machine', machine }));
       case 'targets':
@@ -175,13 +141,7 @@ class Tree implements TreeDataProvider<Node> {
       case 'patch':
         return this.#patch(node.state);
       case 'file':
-        return this.#file(node.unit);
-      case 'header': {
-        const item = new TreeItem(node.uri, TreeItemCollapsibleState.Expanded);
-        item.id = `header ${node.root} ${node.uri.fsPath}`;
-        item.contextValue = items.file;
-        return item;
-      }
+        return this.#file(node.row, node.root);
       case 'function':
         return this.#function(node.function);
       case 'finding':
@@ -234,17 +194,15 @@ class Tree implements TreeDataProvider<Node> {
     return item;
   }
 
-  #file(unit: UnitItem): TreeItem {
-    const item = new TreeItem(Uri.file(unit.file), TreeItemCollapsibleState.Expanded);
-    item.id = `file ${unit.id}`;
+  #file({ file, unit, where }: FileRow, root: string): TreeItem {
+    const item = new TreeItem(Uri.file(file), TreeItemCollapsibleState.Expanded);
+    item.id = unit ? `file ${unit.id}` : `header ${root} ${file}`;
     item.contextValue = items.file;
-    const name = basename(unit.file);
-    const units = this.#room.server.states.flatMap((state) => state.units.filter(interesting));
-    const isOneOf = units.some((each) => each.file !== unit.file && basename(each.file) === name);
-    const where = isOneOf ? dirname(workspace.asRelativePath(unit.file)) : '';
-    const words = [where, PHASE[unit.phase], unit.stale ? l10n.t('stale') : ''].filter((word) => word !== '');
+    const words = [where, unit ? PHASE[unit.phase] : '', unit?.stale ? l10n.t('stale') : ''].filter(
+      (word) => word !== '',
+    );
     if (words.length > 0) item.description = words.join(', ');
-    if (unit.message) item.tooltip = unit.message;
+    if (unit?.message) item.tooltip = unit.message;
     return item;
   }
 

@@ -72,6 +72,7 @@ function provenanceOf(pair: BuildPair): Provenance {
     baseCommand: pair.base.command,
     nextCommand: pair.next.command,
     compiler: pair.next.compiler,
+    ...(pair.base.compiler === pair.next.compiler ? {} : { baseCompiler: pair.base.compiler }),
     baseline: pair.baseline,
     ...(pair.base.added && { added: pair.base.added }),
   };

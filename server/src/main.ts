@@ -108,6 +108,10 @@ connection.languages.inlayHint.on(({ textDocument, range }) => {
 onRequest(protocol.getState, () => keeper.state());
 onRequest(protocol.asmText, (subject) => asmDocument(model, subject));
 onRequest(protocol.asmHover, (subject) => asmHover(model, subject, subject.line));
+onRequest(protocol.lastBuilt, async () => {
+  await keeper.session();
+  return model.built ? { id: model.built.id } : null;
+});
 onRequest(protocol.layoutText, (subject) => layoutDocument(model, subject));
 onRequest(protocol.dataText, (subject) => dataDocument(model, subject));
 onRequest(protocol.dataAt, ({ uri, line, character }) => dataAt(model, uri, { line, character }));

@@ -164,6 +164,8 @@ export interface AsmSubject {
   /** The side that it is shown beside. */
   readonly against: AsmSide;
 }
+/** The patch that was built last from the folder of a unit, in this session or in one before; null where there is none. */
+export const lastBuilt = define<{ readonly unit: string }, { readonly id: string } | null>('livepatch/lastBuilt');
 /** Assembly listing of one side of a function; empty text where the side has none. */
 export const asmText = define<AsmSubject, AsmDocument>('livepatch/asmText');
 /** Markdown for the hover on a line (from 0) of a listing; null where there is none. */
@@ -178,7 +180,7 @@ export type AsmRowKind = 'same' | 'changed' | 'only' | 'registers' | 'moved' | '
 /** A listing and what stands behind each of its lines. */
 export interface AsmDocument {
   readonly text: string;
-  /** `name: 41 → 44 instructions, 160 → 176 bytes · gcc 12.2.0 -O2`. */
+  /** `name: 41 → 44 instructions, 160 → 176 bytes · gcc 12.2.0 -O2`, `name: last built ↔ now · gcc 12.2.0 -O2 ↔ gcc 12.2.0 -O1`. */
   readonly title: string;
   /** Source places that lines belong to, in the text as it is now. */
   readonly places: readonly Place[];

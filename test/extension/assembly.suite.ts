@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as vscode from 'vscode';
 import {
   api,
@@ -73,10 +76,66 @@ async function withBranch(): Promise<Sides & { readonly branch: RegExpExecArray 
 const IS_LIT =
   "(getComputedStyle(e).borderLeftWidth === '3px' && getComputedStyle(e).borderLeftColor === 'rgb(77, 170, 252)')";
 
-/** Rows of listings that light up, as the classes and the heights of what draws them. */
-const litRows = (): Promise<string[]> =>
-  page.evaluate<string[]>(
-    `[...document.querySelectorAll('.monaco-diff-editor .view-overlays .cdr')].filter((e) => ${IS_LIT}).map((e) => e.className + ' ' + e.parentElement.style.top)`,
+/** Lines of an editor by number (from 1) that are in view, and those of them that light up. */
+interface InView {
+  readonly all: readonly number[];
+  readonly lit: readonly number[];
+}
+
+/** What is in view of one side of the listings, or of the source beside them. */
+const inView = (side: 'original' | 'modified' | 'source'): Promise<InView> =>
+  page.evaluate<InView>(`(() => {
+    const found = { all: [], lit: [] };
+    const editor = ${
+      side === 'source'
+        ? "[...document.querySelectorAll('.editor-instance .monaco-editor')].find((e) => !e.closest('.monaco-diff-editor'))"
+        : `document.querySelector('.monaco-diff-editor .editor.${side} .monaco-editor, .monaco-diff-editor .editor.${side}')`
+    };
+    const top = (e) => Math.round(e.getBoundingClientRect().top);
+    const lit = new Set([...(editor?.querySelectorAll('.view-overlays .cdr') ?? [])].filter((e) => ${IS_LIT}).map((e) => top(e.parentElement)));
+    for (const e of editor?.querySelectorAll('.margin .line-numbers') ?? []) {
+      const line = Number(e.textContent);
+      if (!line) continue;
+      found.all.push(line);
+      if (lit.has(top(e))) found.lit.push(line);
+    }
+    return found;
+  })()`);
+
+/** Lines (from 1) of a listing that belong to the source lines with these texts. */
+function linesOf(document: vscode.TextDocument, texts: readonly string[]): number[] {
+  let source = '';
+  return document
+    .getText()
+    .split('\n')
+    .flatMap((line, index) => {
+      if (line === '' || /^; (inlined: |\S+: \.L)/.test(line)) return [];
+      if (line.startsWith('; ')) source = line.slice(2).trim();
+      return texts.includes(source) ? [index + 1] : [];
+    });
+}
+
+/** Waits until of the lines in view exactly the wanted ones light up, at least `least` of them; of some nothing is known. */
+const lights = (
+  what: string,
+  side: Parameters<typeof inView>[0],
+  wanted: readonly number[],
+  least: number,
+  unknown: readonly number[] = [],
+) =>
+  until(
+    what,
+    async () => {
+      const { all, lit } = await inView(side);
+      const told = lit.filter((line) => !unknown.includes(line)).sort((x, y) => x - y);
+      assert.deepEqual(
+        told,
+        wanted.filter((line) => all.includes(line)),
+      );
+      assert.ok(told.length >= least, `${told.length} of ${wanted.length} lines are lit and in view`);
+      return true;
+    },
+    40_000,
   );
 
 describe('the review of machine code', () => {
@@ -329,42 +388,46 @@ describe('the review of machine code', () => {
     assert.ok(editor.selection.active.line < seen[2]! || seen[2] === seen[1]);
   });
 
-  it('lights up the instructions of the selected source lines, and the source line of an instruction', async function () {
+  it('lights up the instructions of the selected source lines on both sides, and the source lines of selected instructions', async function () {
     needsPage(this);
-    this.timeout(120_000);
+    this.timeout(180_000);
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
-    await review();
+    await vscode.commands.executeCommand('workbench.action.closeSidebar');
+    const { base, next } = await review();
     const source = await vscode.window.showTextDocument(uriOf(QUOTE), { viewColumn: vscode.ViewColumn.Beside });
     source.selection = new vscode.Selection(0, 0, 0, 0);
-    await until('nothing is lit', async () => {
-      const lit = await litRows();
-      if (lit.length > 0) throw new Error(lit.join('; '));
-      return true;
-    });
-    const at = find(source.document, '* 10000 /');
-    source.selection = new vscode.Selection(at, at);
-    const rows = await until('rows are lit', async () => {
-      const lit = await litRows();
-      return lit.length >= 2 && lit;
-    });
-    assert.ok(new Set(rows).size >= 2, rows.join('; '));
-    const listing = vscode.window.visibleTextEditors.find((each) => each.document.uri.path.includes('.next.'));
-    assert.ok(listing);
-    await vscode.window
-      .showTextDocument(listing.document, { viewColumn: vscode.ViewColumn.One })
-      .then(undefined, () => {});
-    const call = listing.document.positionAt(/^ +call .*snprintf/m.exec(listing.document.getText())?.index ?? 0);
-    await vscode.commands.executeCommand('workbench.action.focusFirstEditorGroup');
-    const focused = vscode.window.activeTextEditor ?? listing;
-    focused.selection = new vscode.Selection(call, call);
-    await until(
-      'the source line is lit',
-      () =>
-        page.evaluate<boolean>(
-          `[...document.querySelectorAll('.editor-group-container .view-overlays .cdr')].some((e) => ${IS_LIT} && !e.closest('.monaco-diff-editor'))`,
-        ),
-      40_000,
-    );
+    for (const side of ['original', 'modified'] as const) await lights('nothing is lit', side, [], 0);
+    // Three whole lines, as Shift+Down selects them: up to the start of the fourth. The first three are unedited, of the others one is.
+    for (const text of ['long moved = change(quote);', 'return (quote->price']) {
+      const from = find(source.document, text).line - (text.startsWith('return') ? 1 : 0);
+      const texts = [0, 1, 2].map((line) => source.document.lineAt(from + line).text.trim());
+      const [braces, named] = [texts.filter((line) => /^[{}]$/.test(line)), texts.filter((line) => line.length > 1)];
+      source.selection = new vscode.Selection(from, 0, from + 3, 0);
+      const then = named.map((line) => line.replace(TO, FROM));
+      // Every function has lines of a brace.
+      await lights(`old rows of ${text}`, 'original', linesOf(base, then), 2, linesOf(base, braces));
+      await lights(`new rows of ${text}`, 'modified', linesOf(next, named), 2, linesOf(next, braces));
+    }
+    // The other way, from either side: selected rows light up their lines in the source, and the rows of these lines on the other side.
+    const call = (document: vscode.TextDocument): number =>
+      document.positionAt(/^ +call .*snprintf/m.exec(document.getText())?.index ?? 0).line;
+    for (const [own, document, other, opposite] of [
+      ['original', base, 'modified', next],
+      ['modified', next, 'original', base],
+    ] as const) {
+      const editor = await until(`${own} is shown`, () =>
+        vscode.window.visibleTextEditors.find((each) => each.document === document),
+      );
+      editor.selection = new vscode.Selection(0, 0, 0, 0);
+      await lights(`${own} points at nothing`, 'source', [], 0);
+      // The call alone: the row below it is of another line.
+      editor.selection = new vscode.Selection(call(document), 0, call(document) + 1, 0);
+      editor.revealRange(editor.selection, vscode.TextEditorRevealType.InCenter);
+      const at = find(source.document, 'snprintf(text').line;
+      await lights(`${own} points at its source line`, 'source', [at + 1], 1);
+      const text = source.document.lineAt(at).text.trim();
+      await lights(`${own} points at the other side`, other, linesOf(opposite, [text]), 2);
+    }
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
   });
 
@@ -396,31 +459,81 @@ describe('the review of machine code', () => {
     }
   });
 
-  it('compares with the patch that was built last', async function () {
+  it('compares with the patch that was built last, also after the server ended; where there is none, it is not offered', async function () {
     needsPage(this);
-    this.timeout(120_000);
-    assert.ok(await vscode.commands.executeCommand<string>('livepatch.buildPatch'));
-    const editor = await open(QUOTE);
-    await replace(editor, TO, TO.replace('10000', '20000'));
-    await editor.document.save();
-    const pick = async (text: RegExp): Promise<Sides> => {
+    this.timeout(240_000);
+    const cache = mkdtempSync(join(tmpdir(), 'lpa-cache-'));
+    const settings = vscode.workspace.getConfiguration('livepatch');
+    const restart = async (): Promise<void> => {
+      await vscode.commands.executeCommand('livepatch.restartServer');
+      await vscode.commands.executeCommand('livepatch.checkNow');
+    };
+    const ask = async (): Promise<{ readonly done: Thenable<unknown>; readonly rows: readonly string[] }> => {
       const source = await open(QUOTE);
       const at = find(source.document, 'int quote_line', 5);
       source.selection = new vscode.Selection(at, at);
       const done = vscode.commands.executeCommand('livepatch.compareSides');
-      await page.text('.quick-input-list .monaco-list-row', text);
-      await page.type(text.source.replace(/\\u2194/, '↔'));
+      await page.text('.quick-input-list .monaco-list-row', /now/);
+      return { done, rows: await page.texts('.quick-input-list .monaco-list-row') };
+    };
+    const pick = async (words: string): Promise<Sides> => {
+      const { done } = await ask();
+      await page.type(words);
       await page.press('Enter');
       await done;
       return sides();
     };
-    await until('the newest code is known', async () => /0x4e20/.test((await review()).next.getText()), 60_000);
-    const since = await pick(/Last built patch/);
-    assert.match(since.label, /last built ↔ now/);
-    assert.match(since.base.getText(), /0x2710/);
-    assert.doesNotMatch(since.base.getText(), /0x4e20/);
-    assert.match(since.next.getText(), /0x4e20/);
-    assert.equal((await api()).state().verdict, 'patchable');
+    try {
+      await settings.update('cacheFolder', cache, vscode.ConfigurationTarget.Global);
+      await restart();
+      const { done, rows } = await ask();
+      assert.equal(rows.length, 1, rows.join('; '));
+      assert.match(
+        await page.evaluate<string>("document.querySelector('.quick-input-box input').placeholder"),
+        /no patch has been built yet/,
+      );
+      await page.press('Escape');
+      await done;
+
+      assert.ok(await vscode.commands.executeCommand<string>('livepatch.buildPatch'));
+      const editor = await open(QUOTE);
+      await replace(editor, TO, TO.replace('10000', '20000'));
+      await editor.document.save();
+      await until('the newest code is known', async () => /0x4e20/.test((await review()).next.getText()), 60_000);
+      const check = async (): Promise<void> => {
+        const since = await pick('Last built patch ↔ now');
+        assert.match(since.label, /^quote_line: last built ↔ now · \w+ \S+ -O2$/);
+        await until('the code of the patch', () => /0x2710/.test(since.base.getText()));
+        assert.doesNotMatch(since.base.getText(), /0x4e20/);
+        assert.match(since.next.getText(), /0x4e20/);
+        // Source lines stand on both sides: only those of the edit differ.
+        const lines = (document: vscode.TextDocument) =>
+          new Set(
+            document
+              .getText()
+              .split('\n')
+              .filter((line) => /^; .*[;{}]$/.test(line)),
+          );
+        const added = [...lines(since.next)].filter((line) => !lines(since.base).has(line));
+        assert.ok(added.length <= 1 && added.every((line) => /20000/.test(line)), added.join('\n'));
+        assert.match(await hoverText(since.base.uri, new vscode.Position(0, 3)), /Last built patch/);
+      };
+      await check();
+      const { serverPid } = await api();
+      const pid = serverPid();
+      assert.ok(pid);
+      await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+      process.kill(pid, 'SIGKILL');
+      await open(QUOTE);
+      await until('another server', () => serverPid() !== pid && serverPid(), 30_000);
+      await vscode.commands.executeCommand('livepatch.checkNow');
+      await check();
+      assert.equal((await api()).state().verdict, 'patchable');
+    } finally {
+      await settings.update('cacheFolder', undefined, vscode.ConfigurationTarget.Global);
+      await restart();
+      rmSync(cache, { recursive: true, force: true });
+    }
   });
 });
 

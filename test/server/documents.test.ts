@@ -94,4 +94,13 @@ describe('lines of the baseline on the next side', () => {
       if (next.includes(text)) assert.equal(next[line - 1], text);
     }
   });
+
+  it('stays as far down in a hunk as it was, but within it', () => {
+    const hunks = [{ baseStart: 4, baseCount: 4, nextStart: 4, nextCount: 3 }];
+    assert.deepEqual(
+      [3, 4, 5, 6, 7, 8].map((line) => nextLine(hunks, line)),
+      [3, 4, 5, 6, 6, 7],
+    );
+    assert.equal(nextLine([{ baseStart: 4, baseCount: 2, nextStart: 4, nextCount: 0 }], 5), 4);
+  });
 });

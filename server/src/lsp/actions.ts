@@ -11,6 +11,7 @@ import { writeAcceptance } from '../shell/accept.ts';
 import type { Target, TargetEvent } from '../targets/types.ts';
 import type { XenTarget } from '../targets/xen.ts';
 import type { Keeper } from './keeper.ts';
+import { editTexts, takeBuilt } from './lastBuilt.ts';
 import { consoleText, performXen, xenTargetItem } from './xenActions.ts';
 
 /** Larger than any payload that is built here. */
@@ -155,7 +156,9 @@ export class Actions {
     signal.addEventListener('abort', stop, { once: true });
     const isWhole = await session.cover().finally(() => signal.removeEventListener('abort', stop));
     if (!isWhole || signal.aborted) return { ok: false, message: l10n.t('Cancelled.') };
-    const outcome = await buildPatch(session.units(), session.config, {
+    const states = session.units();
+    const texts = editTexts(this.#keeper.model, states);
+    const outcome = await buildPatch(states, session.config, {
       leaveOut,
       overrides,
       description: describe(session),
@@ -176,7 +179,7 @@ export class Actions {
     const file = join(folder, `${outcome.id}.${forXen ? 'livepatch' : 'lpp'}`);
     await keepOutOfGit(folder);
     await writeFile(file, outcome.bytes);
-    this.#keeper.model.keepBuilt();
+    await this.#keeper.keepBuilt(() => takeBuilt(this.#keeper.model, texts, { id: outcome.id, leaveOut }));
     const functions = outcome.manifest.replaces.map((each) => plainFunction(each.name));
     return {
       ok: true,

@@ -1,36 +1,80 @@
+import { relative } from 'node:path';
 import * as l10n from '@vscode/l10n';
-import type { CodeLens } from 'vscode-languageserver/node';
+import type { CodeLens, Range } from 'vscode-languageserver/node';
+import type { FunctionChange } from '../core/diff/types.ts';
 import { clientCommands } from '../protocol.ts';
+import type { UnitState } from '../shell/types.ts';
 import { dataItems, sourceName, summaryOf } from './dataContent.ts';
 import type { Model } from './model.ts';
 
-/** `machine code changed: 41 → 44 instructions`, Review and Build patch above each function whose code changed. */
-export function codeLenses(model: Model, path: string): CodeLens[] {
-  const lenses: CodeLens[] = [];
+/** A changed function of a unit, and where its lenses stand. */
+interface Group {
+  readonly state: UnitState;
+  readonly change: FunctionChange;
+  readonly range: Range;
+}
+
+/** The changed functions that are defined in a file, by their lines. */
+function groupsOf(model: Model, path: string): readonly (readonly Group[])[] {
+  const byLine = new Map<number, Group[]>();
   for (const state of model.unitsWith(path)) {
     for (const change of state.result?.diff.functions ?? []) {
       if (!change.at || !model.documents.same(change.at.file, path) || change.status === 'removed') continue;
       const range = model.range(state, change.at, change.name);
+      const line = byLine.get(range.start.line) ?? [];
+      byLine.set(range.start.line, line);
+      line.push({ state, change, range });
+    }
+  }
+  return [...byLine.values()];
+}
+
+/**
+ * What tells a function apart from the others of its line: nothing where it is alone, else its name (a macro defines several; a source that is
+ * included into another one has others there), with its unit where several have it.
+ */
+function nameIn(line: readonly Group[], { state, change }: Group, root: string): string {
+  if (line.length === 1) return change.parent ? change.name : '';
+  const named = line.filter((each) => each.change.name === change.name);
+  if (named.length === 1) return change.name;
+  const fileOf = (each: Group): string => each.state.unit.command.file;
+  // A source that is compiled twice: its objects differ.
+  const isOne = named.some((each) => each.state !== state && fileOf(each) === state.unit.command.file);
+  const unit = isOne ? state.unit.id : state.unit.command.file;
+  const inside = relative(root, unit);
+  return `${change.name} (${inside.startsWith('..') ? unit : inside})`;
+}
+
+/** `machine code changed: 41 → 44 instructions`, Review and Build patch above each function whose code changed; each named where several share a line. */
+export function codeLenses(model: Model, path: string): CodeLens[] {
+  const lenses: CodeLens[] = [];
+  const root = model.session?.config.root ?? '';
+  for (const line of groupsOf(model, path)) {
+    for (const group of line) {
+      const { state, change, range } = group;
       const { baseInstructions: before, nextInstructions: after } = change;
       const size =
         change.status === 'new'
           ? l10n.t('new function: {0} instructions', after)
           : l10n.t('machine code changed: {0} → {1} instructions', before, after);
-      const clone = change.parent ? `${change.name}: ` : '';
+      const name = nameIn(line, group, root);
       const out = change.lineOnly
         ? ` (${l10n.t('line numbers only, left out')})`
         : model.isLeftOut(change)
           ? ` (${l10n.t('left out')})`
           : '';
+      const stale = state.stale ? ` (${l10n.t('stale')})` : '';
       const review = { command: clientCommands.review, arguments: [{ unit: state.unit.id, name: change.name }] };
-      lenses.push({
-        range,
-        command: { title: `${clone}${size}${out}${state.stale ? ` (${l10n.t('stale')})` : ''}`, ...review },
-      });
-      lenses.push({ range, command: { title: l10n.t('Review'), ...review } });
-      if (!model.isLeftOut(change))
-        lenses.push({ range, command: { title: l10n.t('Build patch'), command: clientCommands.build } });
+      lenses.push({ range, command: { title: `${name === '' ? '' : `${name}: `}${size}${out}${stale}`, ...review } });
+      const title = line.length > 1 ? l10n.t('Review {0}', name) : l10n.t('Review');
+      lenses.push({ range, command: { title, ...review } });
     }
+    // One patch holds them all.
+    if (line.some(({ change }) => !model.isLeftOut(change)))
+      lenses.push({
+        range: line.at(-1)!.range,
+        command: { title: l10n.t('Build patch'), command: clientCommands.build },
+      });
   }
   return [...lenses, ...typeLenses(model, path), ...dataLenses(model, path)];
 }

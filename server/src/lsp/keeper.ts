@@ -10,8 +10,11 @@ import {
 } from '../protocol.ts';
 import type { Session } from '../session.ts';
 import type { SessionEvent } from '../session-types.ts';
+import { BuiltStore, type LastBuilt } from '../shell/builtStore.ts';
+import { cacheFolder } from '../shell/store.ts';
 import { diagnosticsOf } from './diagnostics.ts';
 import { Documents, fileText, pathOf, uriOf } from './documents.ts';
+import { keepBuilt, recallBuilt } from './lastBuilt.ts';
 import { Model } from './model.ts';
 import { openSession } from './open.ts';
 import { patchState } from './state.ts';
@@ -39,6 +42,7 @@ export class Keeper {
   #root = '';
   #trusted = false;
   #cache: string | undefined;
+  #built: BuiltStore | undefined;
   #opening: Promise<Session | undefined> | undefined;
   #stopListening: (() => void) | undefined;
   #progress: PatchState['progress'];
@@ -80,11 +84,16 @@ export class Keeper {
 
   async #open(): Promise<Session | undefined> {
     try {
+      this.#built ??= new BuiltStore(this.#cache ?? cacheFolder(), this.#root);
+      const remembered = recallBuilt(this.model, this.#built);
+      remembered.catch((error: Error) => this.say('warn', error.message));
       const { session, problems } = await openSession(this.#root, {
         cache: this.#cache,
         isTrusted: () => this.#trusted,
       });
       this.#configProblems = problems;
+      // Before anything is compared: nothing may be said of the last patch while it is not known.
+      await remembered.catch(() => {});
       this.model.session = session;
       this.#stopListening = session?.on((event) => this.#heard(event));
       for (const path of this.documents.paths()) this.#introduce(session, path);
@@ -98,6 +107,11 @@ export class Keeper {
       this.#refresh();
       return undefined;
     }
+  }
+
+  /** A patch was built: its code is what `last built` means from now on, also for servers after this one. */
+  async keepBuilt(take: () => Promise<LastBuilt>): Promise<void> {
+    await keepBuilt(this.model, this.#built, take).catch((error: Error) => this.say('warn', error.message));
   }
 
   /**

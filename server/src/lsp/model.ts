@@ -8,8 +8,10 @@ import type { AlignedRow, FunctionChange, SourceHunk } from '../core/diff/types.
 import type { SourceLocation } from '../core/dwarf/types.ts';
 import { evidenceHash } from '../core/findings/accept.ts';
 import type { Finding } from '../core/findings/types.ts';
-import type { AsmSide, Choices, Place, ServerSettings } from '../protocol.ts';
+import type { ObjectModel } from '../core/object.ts';
+import type { Choices, Place, ServerSettings } from '../protocol.ts';
 import type { SessionApi } from '../session-types.ts';
+import type { LastBuilt } from '../shell/builtStore.ts';
 import { canonical } from '../shell/commandIndex.ts';
 import type { UnitState } from '../shell/types.ts';
 import { type Documents, type Moment, uriOf } from './documents.ts';
@@ -39,10 +41,11 @@ export class Model {
   settings: ServerSettings = { inlayHints: false, codeLens: true };
   /** URI of the folder with the pages of the findings. */
   docs = '';
+  /** The patch that was built last, in this session or in one before. */
+  built: LastBuilt | undefined;
   readonly documents: Documents;
   readonly #listings = new WeakMap<FunctionChange, Listing>();
-  readonly #built = new Map<string, readonly AsmRow[]>();
-  #builds = 0;
+  readonly #same = new WeakMap<Result, Map<string, FunctionChange>>();
   readonly #fingerprints = new WeakMap<FunctionChange, string>();
   readonly #findingFingerprints = new WeakMap<Finding, string>();
   /** `unit id\ngeneration` → what the build held. */
@@ -138,27 +141,6 @@ export class Model {
     return this.choices.overrides[overrideKey(finding)];
   }
 
-  /** Keeps the code of all changed functions as what a patch that was just built holds. */
-  keepBuilt(): void {
-    this.#built.clear();
-    this.#builds++;
-    for (const { unit, result } of this.units)
-      for (const change of result?.diff.functions ?? [])
-        if (result) this.#built.set(`${unit.id}\n${change.name}`, this.listing(result, change).next);
-  }
-
-  /** Patches that were built since the session began. */
-  get builds(): number {
-    return this.#builds;
-  }
-
-  /** Rows of a function as the patch that was built last has them; of the baseline where it has none. */
-  rowsOf(unit: string, result: Result, change: FunctionChange, side: AsmSide): readonly AsmRow[] {
-    const { base, next } = this.listing(result, change);
-    if (side === 'built') return this.#built.get(`${unit}\n${change.name}`) ?? base;
-    return side === 'base' ? base : next;
-  }
-
   listing(result: Result, change: FunctionChange): Listing {
     const known = this.#listings.get(change);
     if (known) return known;
@@ -211,6 +193,39 @@ export class Model {
     const change = state?.result?.diff.functions.find((each) => each.name === name);
     return state?.result && change ? { state, result: state.result, change } : undefined;
   }
+
+  /** The same for a comparison with the last patch: that may hold a function which has become that of the baseline again. */
+  findBuilt(unit: string, name: string): ReturnType<Model['find']> {
+    const found = this.find(unit, name);
+    if (found || !this.built?.units.get(unit)?.functions.has(name)) return found;
+    const state = this.units.find((each) => each.unit.id === unit);
+    const result = state?.result;
+    if (!state || !result) return undefined;
+    const known = this.#same.get(result) ?? new Map<string, FunctionChange>();
+    this.#same.set(result, known);
+    const change = known.get(name) ?? unchanged(result, name);
+    known.set(name, change);
+    return { state, result, change };
+  }
+}
+
+/** A function that is as the baseline has it, in the form of one that is not. */
+function unchanged({ pair }: Result, name: string): FunctionChange {
+  const symbolIn = ({ elf }: ObjectModel) => elf.symbols.find((each) => each.name === name && each.type === 'func');
+  const [base, next] = [symbolIn(pair.base), symbolIn(pair.next)];
+  return {
+    name,
+    status: 'changed',
+    ...(base ? { base } : {}),
+    ...(next ? { next } : {}),
+    baseSize: base?.size ?? 0,
+    nextSize: next?.size ?? 0,
+    baseInstructions: 0,
+    nextInstructions: 0,
+    reasons: [],
+    lineOnly: false,
+    changedLines: [],
+  };
 }
 
 const across = (line: number, from: number, to: number): Range => ({

@@ -1,8 +1,6 @@
 import * as l10n from '@vscode/l10n';
-import type { AsmRow } from '../core/asm/types.ts';
 import { rowKinds } from '../core/diff/noise.ts';
-import { alignRows } from '../core/diff/rows.ts';
-import type { AlignedRow, FunctionChange, SourceHunk } from '../core/diff/types.ts';
+import type { FunctionChange, SourceHunk } from '../core/diff/types.ts';
 import type { SourceLocation } from '../core/dwarf/types.ts';
 import { type ListingLine, renderPair } from '../core/render/asm.ts';
 import { hoverInstruction } from '../core/render/instruction.ts';
@@ -15,10 +13,8 @@ import {
   lineKinds,
   type Place,
 } from '../protocol.ts';
-import type { UnitState } from '../shell/types.ts';
 import type { Model } from './model.ts';
-
-type Result = NonNullable<UnitState['result']>;
+import { type Code, type Comparison, compare, type Found, order } from './sides.ts';
 
 /** Title of the diff editor: `name: 41 → 44 instructions, 160 → 176 bytes`. */
 export function titleOf(change: FunctionChange): string {
@@ -39,34 +35,16 @@ export function titleOf(change: FunctionChange): string {
   }
 }
 
-/** Line (from 1) of the next source that stands where this line of the base source stood; the hunk's first line inside a hunk. */
+/** Line (from 1) of the next source that stands where this line of the base source stood; inside a hunk the one as far down in it. */
 export function nextLine(hunks: readonly SourceHunk[], line: number): number {
   let shift = 0;
   for (const hunk of hunks) {
     if (line < hunk.baseStart) break;
-    if (line < hunk.baseStart + hunk.baseCount) return Math.max(1, hunk.nextStart);
+    if (line < hunk.baseStart + hunk.baseCount)
+      return Math.max(1, hunk.nextStart + Math.max(0, Math.min(line - hunk.baseStart, hunk.nextCount - 1)));
     shift = hunk.nextStart + hunk.nextCount - (hunk.baseStart + hunk.baseCount);
   }
   return line + shift;
-}
-
-/** Both sides read the source text that belongs to them: the baseline's, and the one that was built. */
-async function sources(model: Model, state: UnitState, rows: readonly AsmRow[]) {
-  const files = new Set(rows.flatMap((row) => (row.source ? [row.source.file] : [])));
-  const base = new Map<string, readonly string[]>();
-  for (const file of files) {
-    const text = await model.session?.baseText(file).catch(() => undefined);
-    if (text !== undefined) base.set(file, text.split('\n'));
-  }
-  const moment = model.momentOf(state);
-  const next = (file: string, line: number): string => {
-    const path = model.documents.spelling(file);
-    return model.documents.line(path, model.documents.lineNow(path, line - 1, moment));
-  };
-  return {
-    base: (file: string, line: number) => base.get(file)?.[line - 1]?.replace(/\r$/, '') ?? next(file, line),
-    next,
-  };
 }
 
 /** `gcc 12.2.0 -O2` of a compiler's first line and its arguments. */
@@ -77,8 +55,14 @@ export function compilerText(compiler: string, command: readonly string[]): stri
   return [name, version, optimisation].filter((word) => word !== '').join(' ');
 }
 
+/** How both sides were compiled, once where that is the same: `gcc 12.2.0 -O2 ↔ gcc 13.1.0 -O1`. */
+function compilersText({ base, next }: Comparison): string {
+  const [left, right] = [base, next].map(({ compiler, command }) => compilerText(compiler, command));
+  return left === right ? left! : `${left} ↔ ${right}`;
+}
+
 /** Text for between two backticks. */
-const code = (text: string): string => text.replace(/[`\n\r]/g, ' ');
+const inline = (text: string): string => text.replace(/[`\n\r]/g, ' ');
 
 const sideName = (side: AsmSide): string =>
   side === 'base' ? l10n.t('Baseline') : side === 'built' ? l10n.t('Last built patch') : l10n.t('Now');
@@ -93,12 +77,11 @@ const LETTER = Object.fromEntries(Object.entries(lineKinds).map(([letter, kind])
   string
 >;
 
-interface Side {
-  readonly subject: AsmSubject;
-  readonly state: UnitState;
-  readonly result: Result;
-  readonly change: FunctionChange;
+/** One side of a comparison, with its lines as they are shown. */
+interface Side extends Found {
+  readonly code: Code;
   readonly lines: readonly SideLine[];
+  readonly title: string;
 }
 
 interface SideLine extends ListingLine {
@@ -112,65 +95,64 @@ const REMARK: Partial<Record<AsmRowKind, () => string>> = {
   renumbered: () => l10n.t('renumbered'),
 };
 
-/** What each aligned row is for a reader. */
-function kindsOf(model: Model, result: Result, rows: readonly AlignedRow[], sides: readonly [AsmSide, AsmSide]) {
-  const files = new Set(rows.flatMap((row) => [row.base, row.next].flatMap((each) => each?.source?.file ?? [])));
-  // What was edited since the last patch is not known: then nothing is called noise.
-  const edits = sides.includes('built')
-    ? undefined
-    : new Map([...files].map((file) => [file, model.hunks(result, file)]));
-  return rowKinds(rows, edits);
+/** A comparison as it was first shown: the text of the sources is that of the build, whatever is typed since. */
+type Pair = Record<'base' | 'next', Side>;
+const shown = new WeakMap<FunctionChange, Map<string, Promise<Pair>>>();
+
+/** Title of a comparison that is not the usual one: `name: last built ↔ now`. */
+function sidesTitle(name: string, left: AsmSide, right: AsmSide): string {
+  const words: Record<AsmSide, string> = {
+    base: l10n.t('baseline'),
+    built: l10n.t('last built'),
+    next: l10n.t('now'),
+  };
+  return `${name}: ${words[left]} ↔ ${words[right]}`;
 }
 
-/** Which side stands left. */
-const order = (side: AsmSide): number => ['base', 'built', 'next'].indexOf(side);
-
-/** Both sides of a listing as they were first shown: the text of the sources is that of the build, whatever is typed since. */
-const shown = new WeakMap<FunctionChange, Map<string, Promise<Record<'base' | 'next', readonly SideLine[]>>>>();
-
-/** The lines of both sides of a comparison of a function. */
-async function linesOf(
-  model: Model,
-  { state, result, change }: Pick<Side, 'state' | 'result' | 'change'>,
-  [left, right]: readonly [AsmSide, AsmSide],
-): Promise<Record<'base' | 'next', readonly SideLine[]>> {
-  const [base, next] = [left, right].map((side) => model.rowsOf(state.unit.id, result, change, side)) as [
-    readonly AsmRow[],
-    readonly AsmRow[],
-  ];
-  const rows = left === 'base' && right === 'next' ? model.listing(result, change).rows : alignRows(base, next);
-  const texts = await sources(model, state, [...base, ...next]);
-  const pair = renderPair(rows, { ...(left === 'base' ? { base: texts.base } : {}), next: texts.next });
-  const kinds = kindsOf(model, result, rows, [left, right]);
-  const withKinds = (lines: readonly ListingLine[], which: 'base' | 'next'): readonly SideLine[] => {
+/** Both sides of a comparison of a function. */
+async function pairOf(model: Model, found: Found, sides: readonly [AsmSide, AsmSide]): Promise<Pair> {
+  const [left, right] = sides;
+  const comparison = await compare(model, found, sides);
+  const { base, next, rows, edits } = comparison;
+  const pair = renderPair(rows, { base: base.source, next: next.source });
+  const kinds = rowKinds(rows, edits);
+  const withKinds = (which: 'base' | 'next'): readonly SideLine[] => {
     const own = rows.flatMap((row, index) => (row[which] && !row[which].padding ? [kinds[index]!] : []));
     let index = 0;
-    const all = lines.map((line): SideLine => {
+    const all = pair[which].map((line): SideLine => {
       const kind = line.row && own[index++];
       const remark = kind && REMARK[kind]?.();
       return { ...line, ...(kind ? { kind } : {}), ...(remark ? { text: `${line.text}  ; ${remark}` } : {}) };
     });
-    return [{ text: `; ${result.pair.provenance.compiler}` }, ...all];
+    return [{ text: `; ${comparison[which].compiler}` }, ...all];
   };
-  return { base: withKinds(pair.base, 'base'), next: withKinds(pair.next, 'next') };
+  const what = left === 'base' && right === 'next' ? titleOf(found.change) : sidesTitle(found.change.name, left, right);
+  const title = `${what} · ${compilersText(comparison)}`;
+  return {
+    base: { ...found, code: base, lines: withKinds('base'), title },
+    next: { ...found, code: next, lines: withKinds('next'), title },
+  };
 }
 
-async function sideOf(model: Model, subject: AsmSubject): Promise<Side | undefined> {
-  const found = model.find(subject.unit, subject.name);
-  if (!found) return undefined;
-  const isFirst = order(subject.side) < order(subject.against);
-  const sides = isFirst ? ([subject.side, subject.against] as const) : ([subject.against, subject.side] as const);
-  const known = shown.get(found.change) ?? new Map<string, Promise<Record<'base' | 'next', readonly SideLine[]>>>();
+async function sideOf(model: Model, { unit, name, side, against }: AsmSubject): Promise<Side | undefined> {
+  const isFirst = order(side) < order(against);
+  const sides = isFirst ? ([side, against] as const) : ([against, side] as const);
+  const { built } = model;
+  const isBuilt = sides.includes('built');
+  const found = isBuilt ? model.findBuilt(unit, name) : model.find(unit, name);
+  if (!found || (isBuilt && !built)) return undefined;
+  const known = shown.get(found.change) ?? new Map<string, Promise<Pair>>();
   shown.set(found.change, known);
   // Another patch that is built changes what `built` means.
-  const key = `${sides.join(' ')} ${sides.includes('built') ? model.builds : 0}`;
-  const pending = known.get(key) ?? linesOf(model, found, sides);
+  const key = `${sides.join(' ')} ${isBuilt ? `${built?.id} ${built?.time}` : ''}`;
+  const pending = known.get(key) ?? pairOf(model, found, sides);
   known.set(key, pending);
-  const lines = await pending.catch((error: unknown) => {
+  const pair = await pending.catch((error: unknown) => {
     known.delete(key);
     throw error;
   });
-  return { subject, ...found, lines: lines[isFirst ? 'base' : 'next'] };
+  // The comparison is the same one, whatever became of its unit since: compiled again, or stale.
+  return { ...pair[isFirst ? 'base' : 'next'], state: found.state };
 }
 
 /** Works out the listing of a function before somebody asks for it. */
@@ -178,33 +160,37 @@ export async function prepareListing(model: Model, unit: string, name: string): 
   await sideOf(model, { unit, name, side: 'next', against: 'base' });
 }
 
+/** Why there is no listing, as its text. */
+function nothing(model: Model, subject: AsmSubject): AsmDocument {
+  const isKnown = model.units.some(({ unit, result }) => unit.id === subject.unit && result !== undefined);
+  const needsBuilt = subject.side === 'built' || subject.against === 'built';
+  const said =
+    needsBuilt && !model.built
+      ? l10n.t('No patch has been built yet.')
+      : isKnown
+        ? l10n.t('The machine code of this function is the same as in the baseline.')
+        : l10n.t('This function has not been compared yet.');
+  return { text: `; ${said}\n`, title: subject.name, places: [], placeOf: [-1], kinds: ' ', jumps: [] };
+}
+
 /** One side's listing of a function, comparable with the other side's line by line. */
 export async function asmDocument(model: Model, subject: AsmSubject): Promise<AsmDocument> {
   const found = await sideOf(model, subject);
-  if (!found) {
-    const isKnown = model.units.some(({ unit, result }) => unit.id === subject.unit && result !== undefined);
-    const said = isKnown
-      ? l10n.t('The machine code of this function is the same as in the baseline.')
-      : l10n.t('This function has not been compared yet.');
-    const text = `; ${said}\n`;
-    return { text, title: subject.name, places: [], placeOf: [-1], kinds: ' ', jumps: [] };
-  }
-  const { state, result, change, lines } = found;
-  const { compiler, nextCommand } = result.pair.provenance;
+  if (!found) return nothing(model, subject);
+  const { state, code, lines, title } = found;
   const places: Place[] = [];
   const indices = new Map<string, number | undefined>();
   const placeAt = ({ file, line }: SourceLocation): number | undefined => {
     const key = `${file}:${line}`;
     if (indices.has(key)) return indices.get(key);
-    const shown = subject.side === 'base' ? nextLine(model.hunks(result, file), line) : line;
-    const place = model.place(state, { file, line: shown });
+    const place = model.place(state, { file, line: nextLine(code.toNow.get(file) ?? [], line) });
     const index = place ? places.push(place) - 1 : undefined;
     indices.set(key, index);
     return index;
   };
   return {
     text: lines.map((line) => `${line.text}\n`).join(''),
-    title: `${titleOf(change)} · ${compilerText(compiler, nextCommand)}${state.stale ? ` (${l10n.t('stale')})` : ''}`,
+    title: `${title}${state.stale ? ` (${l10n.t('stale')})` : ''}`,
     places,
     placeOf: lines.map(({ source }) => (source && placeAt(source)) ?? -1),
     kinds: lines
@@ -221,18 +207,11 @@ export async function asmHover(model: Model, subject: AsmSubject, line: number):
   const found = await sideOf(model, subject);
   const shown = found?.lines[line];
   if (!found || !shown) return null;
-  const { state, result } = found;
-  if (line === 0) {
-    const { compiler, baseCommand, nextCommand, baseline } = result.pair.provenance;
-    const command = commandText(subject.side === 'base' ? baseCommand : nextCommand);
-    const what = subject.side === 'base' ? `${sideName('base')} (${code(baseline)})` : sideName(subject.side);
-    return `${l10n.t('{0}, compiled by {1}', `**${what}**`, `\`${code(compiler)}\``)}\n\n\`\`\`sh\n${command}\n\`\`\``;
-  }
+  const { result, code } = found;
+  if (line === 0) return codeHover(model, found, subject.side);
   if (!shown.row) return labelHover(found.lines, line);
   const statusOf = (name: string) => result.diff.functions.find((each) => each.name === name)?.status;
-  const text = shown.source && (await sources(model, state, [shown.row]));
-  const sourceText =
-    shown.source && text?.[subject.side === 'base' ? 'base' : 'next'](shown.source.file, shown.source.line);
+  const sourceText = shown.source && code.source(shown.source.file, shown.source.line);
   const remark =
     shown.kind === 'registers'
       ? `\n\n*${l10n.t('The same instruction with other registers, on a line that nobody edited.')}*`
@@ -247,12 +226,24 @@ export async function asmHover(model: Model, subject: AsmSubject, line: number):
   return hoverInstruction(shown.row, context) + remark;
 }
 
+/** What the hover on the first line of a listing says: what it is, and how it was compiled. */
+function codeHover(model: Model, { result, code }: Side, side: AsmSide): string {
+  const { baseline } = result.pair.provenance;
+  const detail = side === 'base' ? baseline : side === 'built' ? model.built?.id : undefined;
+  const what = `**${sideName(side)}**${detail === undefined ? '' : ` (${inline(detail)})`}`;
+  const compiled = l10n.t('{0}, compiled by {1}', what, `\`${inline(code.compiler)}\``);
+  const same = code.isBaseline
+    ? `\n\n${l10n.t('This function is not in the patch: its code is that of the baseline.')}`
+    : '';
+  return `${compiled}${same}\n\n\`\`\`sh\n${commandText(code.command)}\n\`\`\``;
+}
+
 /** Branches that a hover on a label names, at most. */
 const MOST_BRANCHES = 12;
 
 /** A line of a listing in a hover: with its number where a person would look it up. */
 const rowInWords = (lines: readonly SideLine[], line: number): string =>
-  `\`${code(lines[line]?.text.trim().replace(/\s+/g, ' ') ?? '')}\` ${l10n.t('in line {0}', line + 1)}`;
+  `\`${inline(lines[line]?.text.trim().replace(/\s+/g, ' ') ?? '')}\` ${l10n.t('in line {0}', line + 1)}`;
 
 /** What a hover on a label says: the branches that lead there. */
 function labelHover(lines: readonly SideLine[], line: number): string | null {
@@ -261,12 +252,12 @@ function labelHover(lines: readonly SideLine[], line: number): string | null {
   const { from } = jumps;
   const list = from.slice(0, MOST_BRANCHES).map((each) => `- ${rowInWords(lines, each)}`);
   if (from.length > MOST_BRANCHES) list.push(`- ${l10n.t('and {0} more', from.length - MOST_BRANCHES)}`);
-  return `${l10n.t('Branches that lead to {0}:', `\`${code(lines[line]!.text.replace(':', ''))}\``)}\n\n${list.join('\n')}`;
+  return `${l10n.t('Branches that lead to {0}:', `\`${inline(lines[line]!.text.replace(':', ''))}\``)}\n\n${list.join('\n')}`;
 }
 
 /** Where the branch in a line leads: its label, and the instruction there. */
 function targetText(lines: readonly SideLine[], line: number): string | undefined {
   const to = jumpsOf(lines).find(({ from }) => from.includes(line))?.to;
   if (to === undefined) return undefined;
-  return `→ \`${code(lines[to]!.text.replace(':', ''))}\`: ${rowInWords(lines, to + 1)}`;
+  return `→ \`${inline(lines[to]!.text.replace(':', ''))}\`: ${rowInWords(lines, to + 1)}`;
 }

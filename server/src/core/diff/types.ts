@@ -15,6 +15,8 @@ export interface Provenance {
   readonly nextCommand: readonly string[];
   /** Compiler's first `--version` line. */
   readonly compiler: string;
+  /** The same of the base object, where that was compiled by another one. */
+  readonly baseCompiler?: string;
   /** `git:<rev>`, `folder:<path>` or `file:<path>`. */
   readonly baseline: string;
   /** The baseline does not have the source: the base object is that of an empty file. */
