@@ -38,6 +38,9 @@ function eventResult(event: TargetEvent, target: Target): ActionResult {
   if ((event.kind === 'applied' || event.kind === 'reverted') && event.message !== undefined)
     return { ok: true, id: event.id, message: event.message };
   switch (event.kind) {
+    case 'uploaded':
+    case 'unloaded':
+      return { ok: true, id: event.id, message: event.message };
     case 'applied': {
       const attempts = event.attempts > 1 ? ` ${l10n.t('(at attempt {0})', event.attempts)}` : '';
       const functions = functionsText(event.functions);

@@ -1,7 +1,7 @@
 import * as l10n from '@vscode/l10n';
 import type { ActionResult, TargetItem, XenRequest } from '../protocol.ts';
 import type { XenResult, XenTarget } from '../targets/xen.ts';
-import { keepPayload, notKept, payloadFolder } from '../targets/xen-config.ts';
+import { payloadFolder } from '../targets/xen-config.ts';
 import { knownPayloads, stackOf } from '../targets/xen-stack.ts';
 
 /** A hypervisor with what is in it: in the order of the stack, each with the actions that are legal now. */
@@ -41,14 +41,6 @@ export async function performXen(
   payload: Uint8Array | undefined,
   signal: AbortSignal,
 ): Promise<ActionResult> {
-  // Before anything is sent, so that a full disk is no failure of something that worked.
-  if (payload) {
-    try {
-      await keepPayload(payload);
-    } catch (error) {
-      return { ok: false, message: notKept(error) };
-    }
-  }
   const result = await step(target, action, id, payload, signal);
   if (result === undefined) return { ok: false, message: l10n.t('Which patch? It is not there any more.') };
   return told(result, action, target.name);
