@@ -180,12 +180,14 @@ export class Actions {
     await keepOutOfGit(folder);
     await writeFile(file, outcome.bytes);
     this.#keeper.model.keepBuilt();
-    const functions = outcome.manifest.replaces.map((each) => plainFunction(each.name));
+    const { manifest } = outcome;
+    const functions = manifest.replaces.map((each) => plainFunction(each.name));
     return {
       ok: true,
       id: outcome.id,
       file,
       functions,
+      ...(manifest.target === 'xen' && manifest.baseline.checked > 0 ? { baseline: manifest.baseline } : {}),
       message: l10n.t('{0} replaces {1}', basename(file), functionsText(functions.length)),
     };
   }
