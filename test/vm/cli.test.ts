@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createAnalyser } from '../../server/src/analyse.ts';
 import type { RunResult } from '../../server/src/targets/transport/local.ts';
 import { startTicks } from '../../server/src/vm/qemu.ts';
-import { type CommandLine, commandLine } from './command.ts';
+import { type CommandLine, commandLine, guardian } from './command.ts';
 import { BOOT, lacking, vmOrSkip } from './room.ts';
 import { type WorkTree, workTree } from './tree.ts';
 
@@ -117,13 +117,3 @@ describe('Xen on the command line, from the edit to the running hypervisor and b
     assert.deepEqual(failed, []);
   });
 });
-
-/** Ends a machine that was started to live on, should this process be killed before it can. */
-function guardian(qemu: number): ChildProcess {
-  const script =
-    'while kill -0 "$1" 2>/dev/null; do sleep 1; done; grep -q qemu "/proc/$2/comm" 2>/dev/null && kill -9 "$2"';
-  const args = ['-c', script, 'guardian', String(process.pid), String(qemu)];
-  const child = spawn('sh', args, { detached: true, stdio: 'ignore' });
-  child.unref();
-  return child;
-}
