@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createAnalyser } from '../../server/src/analyse.ts';
 import { readElf } from '../../server/src/core/elf/index.ts';
+import { readFuncs } from '../../server/src/core/payload/xen-symbols.ts';
 import { type CommandLine, commandLine, guardian } from './command.ts';
 import { BOOT, lacking, vmOrSkip } from './room.ts';
 import { type WorkTree, workTree } from './tree.ts';
@@ -27,6 +28,8 @@ interface Patched {
   readonly name: string;
   readonly id: string;
   readonly edits: readonly Edit[];
+  /** The old code begins with an endbr64, which Xen may poison: nothing is expected of it. */
+  readonly endbr?: true;
   /** What `build` says. */
   readonly built: readonly RegExp[];
   /** What the verify command shows while it is applied; absent where it shows the same as before. */
@@ -53,6 +56,7 @@ const PATCHED: readonly Patched[] = [
         '    static unsigned int shown;\n\n    WARN_ON(shown == 0);\n    printk("handlers shown %u times before\\n", shown++);',
       ],
     ],
+    endbr: true,
     built: [/1 function replaced, 1 variable added/, /common\/keyhandler\.c#show_handlers {2}\d+ → \d+ bytes/],
     key: 'h',
     heard: [/Xen WARN at common\/keyhandler\.c:\d+/, /handlers shown 0 times before/],
@@ -164,7 +168,7 @@ describe('patches of Xen on the command line: edits of each kind, and what is re
   let original = '';
 
   const configure = async (more: object = {}): Promise<void> => {
-    const target = { name: 'test machine', kind: 'xen', vm: 'probe', verify: `cat ${EXTRA}`, ...more };
+    const target = { name: 'test machine', kind: 'xen', vm: 'probe', verify: `cat ${EXTRA}`, expect: true, ...more };
     const file = join(tree.folder, 'livepatch.json');
     // The file may be a link to that of the tree it was copied from.
     await rm(file, { force: true });
@@ -236,12 +240,17 @@ describe('patches of Xen on the command line: edits of each kind, and what is re
     });
   };
 
-  for (const { name, id, edits, built, extra, key, heard = [] } of PATCHED)
+  for (const { name, id, edits, endbr, built, extra, key, heard = [] } of PATCHED)
     test(name, async () => {
       await edit(edits);
       const said = await fine('build', '-o', `${id}.livepatch`, '--id', id);
       for (const words of [new RegExp(`^Built ${id}: `), /(\d+) of \1 functions reproduce/, ...built])
         assert.match(said, words);
+      const { elf } = readElf(new Uint8Array(await readFile(join(tree.folder, `${id}.livepatch`))));
+      assert.ok(
+        readFuncs(elf!).every(({ expect }) => (expect[0]! & 1) === (endbr ? 0 : 1)),
+        'the hypervisor compares the old code, as livepatch.json asks for',
+      );
       const before = await words();
       const shown = `cat ${EXTRA}: ${original} → ${extra ?? original}`;
       const applied = await fine('apply', `${id}.livepatch`);
