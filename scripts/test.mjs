@@ -90,10 +90,10 @@ const stages = [
   },
   {
     name: 'oldest',
-    what: 'the main gestures in the oldest VS Code that is supported',
-    seconds: 480,
+    what: 'the main gestures and the review in the oldest VS Code that is supported',
+    seconds: 600,
     lacks: lacksBrowser,
-    run: script('scripts/test-extension.mjs', ['--vscode', 'oldest', '--run', 'gestures']),
+    run: script('scripts/test-extension.mjs', ['--vscode', 'oldest', '--run', 'gestures,review']),
   },
   {
     name: 'real',

@@ -72,6 +72,7 @@ function provenanceOf(pair: BuildPair): Provenance {
     nextCommand: pair.next.command,
     compiler: pair.next.compiler,
     baseline: pair.baseline,
+    ...(pair.base.added && { added: pair.base.added }),
   };
 }
 
@@ -90,7 +91,7 @@ export function compareBuilds(
   const { base, next } = pair;
   const provenance = provenanceOf(pair);
   if (Buffer.compare(base.object, next.object) === 0) {
-    return { pair: lazyPair(analyser, base.object, provenance), diff: SAME, findings: [], generation, edits };
+    return { pair: lazyPair(analyser, base.object, provenance), diff: sameCode(), findings: [], generation, edits };
   }
   let model = models.get(base.object);
   if (!model) {
@@ -105,7 +106,8 @@ export function compareBuilds(
   return { pair: compared.pair, diff: compared.diff, findings, generation, edits };
 }
 
-const SAME: ObjectDiff = {
+/** The difference of two objects that are the same: one of its own for each unit, since what is said of a unit is kept by it. */
+const sameCode = (): ObjectDiff => ({
   functions: [],
   sameFunctions: 0,
   data: [],
@@ -113,9 +115,10 @@ const SAME: ObjectDiff = {
   signatures: [],
   inlining: [],
   special: [],
+  loose: [],
   pairing: new Map(),
   problems: [],
-};
+});
 
 /** A pair of an unchanged unit. Most are never looked at, so they are read on demand: a header edit may touch a thousand units. */
 function lazyPair(analyser: Analyser, object: Uint8Array, provenance: Provenance): ObjectPair {

@@ -1,6 +1,5 @@
-import { mkdir, open, readdir, readFile, realpath, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { readElf } from './core/elf/index.ts';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { acceptedOverrides } from './core/findings/accept.ts';
 import type { Finding } from './core/findings/types.ts';
 import { isPatchId } from './core/payload/manifest.ts';
@@ -8,6 +7,7 @@ import { buildProcessPayload } from './core/payload/process.ts';
 import { refusal } from './core/payload/refusal.ts';
 import type { LinkedModule, Manifest, PatchUnit } from './core/payload/types.ts';
 import type { XenManifest, XenOptions } from './core/payload/xen.ts';
+import { linkedFiles, readModule } from './shell/linked.ts';
 import type { Config, TargetConfig, UnitState } from './shell/types.ts';
 import { createProcessTarget } from './targets/process.ts';
 import { processesOf } from './targets/procfs.ts';
@@ -177,15 +177,6 @@ function defaultId(units: readonly PatchUnit[], now: Date): string {
   return isPatchId(id) ? id : `patch-${stamp}`;
 }
 
-const DEPTH = 8;
-const FILES = 50_000;
-const LARGEST = 2 ** 31;
-/** Where libtool puts shared objects and the programs that its scripts start. */
-const LIBTOOL = '.libs';
-const SKIPPED = new Set(['node_modules', 'CMakeFiles', '__pycache__']);
-
-const known = new Map<string, { readonly stamp: string; readonly module: LinkedModule | undefined }>();
-
 /**
  * Linked files that units may be part of: those that the configuration names, else all in the build folder and in the
  * workspace. With `chosen`, `patched` has the build ids of these. Where targets say which executables run, `patched` has their build ids and those of the libraries: what belongs to other
@@ -195,15 +186,7 @@ async function modulesFor(
   config: Config,
   chosen: readonly string[] = [],
 ): Promise<{ modules: LinkedModule[]; patched?: string[] }> {
-  const paths =
-    config.binaries.length > 0
-      ? config.binaries
-      : [...new Set([...(await walk(config.buildDir)), ...(await walk(config.root))])];
-  const modules: LinkedModule[] = [];
-  for (const path of paths) {
-    const module = await readModule(path);
-    if (module) modules.push(module);
-  }
+  const modules = await linkedFiles(config);
   if (chosen.length > 0) {
     const patched: LinkedModule[] = [];
     for (const path of chosen) {
@@ -258,54 +241,6 @@ async function buildIdsOf(pid: number): Promise<string[]> {
     if (module?.elf.buildId) ids.add(module.elf.buildId);
   }
   return [...ids];
-}
-
-/** Regular files below a folder that begin as an ELF executable or shared object; symbolic links are not followed. */
-async function walk(folder: string): Promise<string[]> {
-  const found: string[] = [];
-  let seen = 0;
-  const visit = async (path: string, depth: number): Promise<void> => {
-    const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
-    for (const entry of entries) {
-      if (++seen > FILES) return;
-      const child = join(path, entry.name);
-      if (entry.isDirectory()) {
-        if (depth < DEPTH && (!entry.name.startsWith('.') || entry.name === LIBTOOL) && !SKIPPED.has(entry.name))
-          await visit(child, depth + 1);
-      } else if (entry.isFile() && !/\.(o|c|h|a|lo|d|py|md|txt|json|cmd)$/.test(entry.name) && (await isLinked(child)))
-        found.push(child);
-    }
-  };
-  await visit(await realpath(folder).catch(() => folder), 0);
-  return found;
-}
-
-async function isLinked(path: string): Promise<boolean> {
-  const file = await open(path, 'r').catch(() => undefined);
-  if (!file) return false;
-  try {
-    const head = new Uint8Array(18);
-    const { bytesRead } = await file.read(head, 0, 18, 0);
-    const type = head[16]! | (head[17]! << 8);
-    return bytesRead === 18 && head[0] === 0x7f && head[1] === 0x45 && head[4] === 2 && (type === 2 || type === 3);
-  } catch {
-    return false;
-  } finally {
-    await file.close();
-  }
-}
-
-/** Reads a linked file, once for each version of it; files without a symbol table are of no use. */
-async function readModule(path: string): Promise<LinkedModule | undefined> {
-  const info = await stat(path).catch(() => undefined);
-  if (!info?.isFile() || info.size > LARGEST) return undefined;
-  const stamp = `${info.ino} ${info.size} ${info.mtimeMs}`;
-  const cached = known.get(path);
-  if (cached?.stamp === stamp) return cached.module;
-  const { elf } = readElf(new Uint8Array(await readFile(path)));
-  const module = elf && (elf.kind === 'exec' || elf.kind === 'dyn') ? { path, elf } : undefined;
-  known.set(path, { stamp, module });
-  return module;
 }
 
 /** The target of a configuration entry. Throws for kinds that this version cannot reach. */

@@ -8,6 +8,7 @@ import type { CallersElsewhere } from './core/render/report/types.ts';
 import { lookAcross } from './session/across.ts';
 import type { Session, SessionOptions } from './session/api.ts';
 import { callersIn } from './session/callers.ts';
+import { changedFiles, uncompiled } from './session/changed.ts';
 import { BatchProgress } from './session/progress.ts';
 import { BuildQueue, PRIORITY, type Slot } from './session/queue.ts';
 import { BuildRoom, buildOriginal, type Original, type RoomOptions } from './session/room.ts';
@@ -96,6 +97,7 @@ class BuildSession implements Session {
       isTrusted,
       log: (level, text) => this.#log(level, text),
       jobs,
+      keepEdited: options.keepEdited ?? false,
     };
     this.#loaded = loadConfig(config.root, options.overrides).then((read) => read.config);
     this.#room = new BuildRoom(config, this.#roomOptions);
@@ -221,7 +223,9 @@ class BuildSession implements Session {
   async #opened(path: string): Promise<void> {
     const units = await this.#room.index.find(path);
     const baseline = await this.#room.baseline.catch(() => undefined);
-    await baseline?.remember(canonical(path));
+    // What the edit adds is all new, also after the window was opened again.
+    const isAdded = async () => units[0] !== undefined && (await this.#room.isAdded(units[0]).catch(() => false));
+    if (baseline && !(await isAdded())) await baseline.remember(canonical(path));
     if (units.length === 0) {
       if (isSource(path)) this.#emit({ kind: 'noCommand', file: path, message: this.#room.index.noCommand(path) });
       else this.#spread.survey(path);
@@ -241,7 +245,8 @@ class BuildSession implements Session {
       return;
     }
     if (this.#dependents.of(slot.unit.id).length === 0) this.#dependents.learn(slot.unit.id, base.dependencies);
-    if (slot.state.phase === 'idle' && base.dependencies.some((path) => differing.has(canonical(path)))) {
+    const isEdited = base.added || base.dependencies.some((path) => differing.has(canonical(path)));
+    if (slot.state.phase === 'idle' && isEdited) {
       this.#queue.enqueue(slot, PRIORITY.open);
     }
     const { file } = slot.unit.command;
@@ -284,12 +289,12 @@ class BuildSession implements Session {
 
   /** The unit's original object. Its build is not stopped by newer edits: it stays the same. */
   #original(slot: Slot, priority: number): Promise<Original> {
-    return this.#room.original(slot, this.#dependents.of(slot.unit.id), (builder, differing) => {
+    return this.#room.original(slot, this.#dependents.of(slot.unit.id), (builder, differing, added) => {
       const { signal } = this.#stop;
       const { unit } = slot;
       // One of other commands, or one that a cancel has just stopped, is none.
       if (!slot.basePending || slot.basePending.unit !== unit || slot.basePending.signal.aborted) {
-        const work = buildOriginal(slot, builder, differing, signal, priority).finally(() => {
+        const work = buildOriginal(slot, builder, differing, signal, priority, added).finally(() => {
           if (slot.basePending?.work === work) delete slot.basePending;
         });
         slot.basePending = { unit, signal, work };
@@ -325,7 +330,12 @@ class BuildSession implements Session {
   }
 
   async changedFiles(): Promise<readonly string[]> {
-    return [...(await (await this.#room.baseline).differing()).keys()].sort();
+    await this.#refreshCommands();
+    return changedFiles(this.#room);
+  }
+
+  uncompiled(): Promise<readonly { readonly file: string; readonly message: string }[]> {
+    return uncompiled(this.#room);
   }
 
   async cover(): Promise<boolean> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { compilerIndex, outputOf, prepareCommand } from '../../server/src/shell/commandLine.ts';
+import { compilerIndex, outputOf, prepareCommand, readsNothingElse } from '../../server/src/shell/commandLine.ts';
 import { parseDiagnostics } from '../../server/src/shell/diagnostics.ts';
 import { hasTool } from '../support/cc.ts';
 import { Project, sh } from './project.ts';
@@ -111,6 +111,42 @@ test('caching launchers are left out, the environment stays', () => {
   assert.equal(compilerIndex(['gcc', '-c']), 0);
 });
 
+test('what says how urgently a compiler runs is left out, with its options', () => {
+  for (const before of [
+    ['nice', '-n', '19'],
+    ['ionice', '-c3', 'nice', '-5'],
+    ['time', '-p'],
+    ['taskset', '0x3', 'ccache'],
+    ['nohup'],
+  ])
+    assert.deepEqual(kept(...before, 'gcc', '-c', 'x.c'), ['gcc', '-c', 'x.c']);
+  assert.deepEqual(kept('nice', 'env', 'A=1', 'gcc', '-c', 'x.c'), ['env', 'A=1', 'gcc', '-c', 'x.c']);
+  assert.equal(compilerIndex(['nice', '-n', '5', 'cc', '-c']), 3);
+});
+
+test('of several sources that one command compiles, each is a unit', () => {
+  assert.deepEqual(kept('gcc', '-O2', '-c', 'y.c', 'x.c', 'z.S'), ['gcc', '-O2', '-c', 'x.c']);
+});
+
+test('a folder with = in its name: prefix maps end before it', () => {
+  const real = '/p/a=b/src';
+  const mirror = { map: () => undefined, prefixes: [{ mirror: `/m/tree${real}`, real }] };
+  const prepared = prepareCommand(command('gcc', '-c', 'x.c'), { ...to, mirror });
+  assert.ok(typeof prepared === 'object');
+  assert.deepEqual(
+    prepared.arguments.filter((arg) => /prefix-map/.test(arg)),
+    ['-fmacro-prefix-map=/m/tree/p=/p', '-fdebug-prefix-map=/m/tree/p=/p'],
+  );
+});
+
+test('whether an object follows from its text: not where other files are read', () => {
+  const follows = (...args: string[]) => readsNothingElse(['gcc', '-c', 'x.c', ...args]);
+  assert.ok(follows('-Iinc', '-include', 'c.h', '-isystem', 'x', '--sysroot=/r', '-DA', '-o', 'x.o', '-Wa,-mx86'));
+  for (const arg of ['-fprofile-use=a', '-fplugin=p.so', '-specs=s', '-Btools', '-Wa,@f', '-fmodules', '@options'])
+    assert.ok(!follows(arg), arg);
+  assert.ok(!follows('-Xclang', '-load') && !follows('-include-pch', 'c.pch'));
+});
+
 test('what cannot be used for a live patch is refused in words', () => {
   const refusal = (...args: string[]) => String(prepareCommand(command(...args), to));
   assert.match(refusal('gcc', '-flto', '-c', 'x.c'), /link-time optimisation.*-fno-lto/);
@@ -118,6 +154,8 @@ test('what cannot be used for a live patch is refused in words', () => {
   assert.deepEqual(kept('gcc', '-flto', '-fno-lto', '-c', 'x.c'), ['gcc', '-flto', '-fno-lto', '-c', 'x.c']);
   assert.match(refusal('gcc', '-E', 'x.c'), /makes no object/);
   assert.match(refusal('gcc', '-S', 'x.c'), /makes no object/);
+  assert.match(refusal('libtool', '--mode=compile', 'gcc', '-c', 'x.c'), /runs libtool.*livepatch record/);
+  assert.match(refusal('sh', './libtool', '--mode=compile', 'gcc', '-c', 'x.c'), /runs libtool/);
 });
 
 const TRICKS = {

@@ -33,6 +33,21 @@ test('compile_commands.json: arguments, command, relative paths, output', () => 
   assert.deepEqual(commands[1]!.arguments, ['gcc', '-DN="x y"', '-c', 'b.c']);
 });
 
+test('compile_commands.json: a `cd` in front of the command is where it runs', () => {
+  const { commands, problems } = parseCompileCommands(
+    JSON.stringify([
+      { directory: '/p', file: 'sub/a.c', command: 'cd sub && cd ../other; gcc -I. -c ../sub/a.c -o a.o' },
+      { directory: '/p', file: 'b.c', command: 'gcc -c b.c' },
+    ]),
+    '/p/compile_commands.json',
+  );
+  assert.deepEqual(problems, []);
+  const [first, second] = commands;
+  assert.deepEqual([first!.file, first!.directory, first!.output], ['/p/sub/a.c', '/p/other', '/p/other/a.o']);
+  assert.deepEqual(first!.arguments, ['gcc', '-I.', '-c', '../sub/a.c', '-o', 'a.o']);
+  assert.equal(second!.directory, '/p');
+});
+
 test('compile_commands.json: bad entries are named, good ones kept', () => {
   const { commands, problems } = parseCompileCommands(
     '[{"directory":"/p","file":"a.c","command":"gcc -c a.c"},{"file":1},{"file":"b.c","directory":"/p"},{"file":"c.c","directory":"/p","command":"gcc -c c.c | tee log"},null]',

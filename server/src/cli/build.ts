@@ -6,7 +6,7 @@ import { findingLines, shortPath } from './describe.ts';
 import { cannotWrite, checkOutput, writeWhole } from './files.ts';
 import { jsonFinding, jsonSchema, jsonText } from './report.ts';
 import { count, painter, printable } from './text.ts';
-import { compareTree, openWorkspace, unseenText } from './workspace.ts';
+import { compareTree, newFilesText, openWorkspace, unseenText } from './workspace.ts';
 
 /** `CODE=reason` and `CODE:SYMBOL=reason` arguments as a record. */
 export function overridesOf(values: readonly string[]): Record<string, string> {
@@ -117,7 +117,7 @@ export const command: Command = {
       const tree = await compareTree(workspace, positionals, context);
       for (const { file: source, message } of tree.withoutCommand)
         context.err(`livepatch: ${shortPath(source, context.cwd)}: ${message}\n`);
-      context.err(unseenText(tree.files, context.cwd));
+      context.err(unseenText(tree.files, context.cwd) + newFilesText(tree));
       const toldNops = workspace.config.targets.find(({ kind }) => kind === 'xen')?.nops ?? [];
       if (tree.units.length === 0 && nops.length === 0 && toldNops.length === 0)
         throw new CannotError(

@@ -25,8 +25,8 @@ export const command: Command = {
   name: 'cache',
   usage: ['[show]', 'clear'],
   about:
-    'The objects of the baseline are kept between sessions, by compiler, arguments and the contents of every source. They can be cleared at ' +
-    'any time: what is needed is compiled again. The limit is cacheLimitMiB in livepatch.json.',
+    'The objects of the baseline are kept between sessions, and those of edits that the command line compared: by compiler, arguments and the contents of ' +
+    'every source. They can be cleared at any time: what is needed is compiled again. The limit is cacheLimitMiB in livepatch.json.',
   options: { json: { type: 'boolean', help: 'print JSON (docs/json.md)' } },
   examples: [
     { line: 'livepatch cache', what: 'where it is, and how large' },

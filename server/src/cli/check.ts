@@ -9,7 +9,15 @@ import { fixesOf } from './fixes.ts';
 import { jsonDiff, jsonPlace, jsonSchema, jsonText } from './report.ts';
 import { sarifLog } from './sarif.ts';
 import { count, type Paint, painter, printable } from './text.ts';
-import { compareTree, openWorkspace, type TreeResult, unitVerdict, unseenText, type Workspace } from './workspace.ts';
+import {
+  compareTree,
+  newFilesText,
+  openWorkspace,
+  type TreeResult,
+  unitVerdict,
+  unseenText,
+  type Workspace,
+} from './workspace.ts';
 
 /** The JSON document of `check --json`. */
 async function jsonTree(workspace: Workspace, tree: TreeResult) {
@@ -42,6 +50,7 @@ async function jsonTree(workspace: Workspace, tree: TreeResult) {
         : {}),
     })),
     withoutCommand: tree.withoutCommand,
+    newWithoutCommand: tree.newWithoutCommand,
   };
 }
 
@@ -61,7 +70,11 @@ export function printTree(workspace: Workspace, tree: TreeResult, context: CliCo
   );
   if (tree.verdict !== undefined) {
     const diffs = compared.flatMap((unit) => (unit.result ? [unit.result.diff] : []));
-    lines.push(verdictLine(tree.verdict, diffs, uniqueFindings(tree.findings), paint));
+    lines.push(
+      tree.units.length === 0 && tree.files.length > 0
+        ? paint.green(printable(uncompiledText(tree.files, context.cwd)))
+        : verdictLine(tree.verdict, diffs, uniqueFindings(tree.findings), paint),
+    );
   } else lines.push(paint.red(paint.bold('Not known: a unit could not be compared.')));
   const told = new Set<string>();
   for (const unit of changed) {
@@ -85,7 +98,14 @@ export function printTree(workspace: Workspace, tree: TreeResult, context: CliCo
     );
   if (tree.files.length === 0) lines.push(paint.dim(`No file differs from the baseline (${baselineText(workspace)}).`));
   context.out(`${lines.join('\n')}\n`);
-  context.err(unseenText(tree.files, context.cwd));
+  context.err(unseenText(tree.files, context.cwd) + newFilesText(tree));
+}
+
+/** The verdict where nothing was compared: the same code, since none is made of these files. */
+function uncompiledText(files: readonly string[], cwd: string): string {
+  const names = files.slice(0, 3).map((file) => shortPath(file, cwd));
+  const more = files.length - names.length;
+  return `Unchanged: no unit of the build reads ${names.join(', ')}${more > 0 ? ` and ${count(more, 'other file')}` : ''}.`;
 }
 
 /** The source of a unit; with the object, where one source is compiled more than once. */
@@ -134,9 +154,9 @@ export const treeOptions = {
 
 export const command: Command = {
   name: 'check',
-  usage: ['[FILES] [-p BUILDDIR] [--base REV|DIR] [--json] [--sarif FILE]'],
+  usage: ['[FILES|FOLDERS] [-p BUILDDIR] [--base REV|DIR] [--json] [--sarif FILE]'],
   about:
-    'Compares the working tree with the baseline: rebuilds what the changed files (or FILES) belong to, with the exact commands of the ' +
+    'Compares the working tree with the baseline: rebuilds what the changed files (or FILES, or those in FOLDERS) belong to, with the exact commands of the ' +
     'build, in scratch space; says which functions a live patch would carry, and what stands in its way.',
   options: {
     ...treeOptions,
@@ -168,7 +188,6 @@ export const command: Command = {
       if (sarif === '-') context.out(log);
       else if (flag(values, 'json')) context.out(jsonText(await jsonTree(workspace, tree)));
       else printTree(workspace, tree, context);
-      if (tree.units.length === 0 && tree.withoutCommand.length > 0) return exitStatus.couldNot;
       return treeStatus(tree);
     } finally {
       await workspace.session.dispose();

@@ -80,7 +80,7 @@ export const command: Command = {
           workspace.session
             .callers(names, but, (done, total) => progress(`Looking for callers ${done}/${total}`))
             .finally(() => progress('')),
-        notCompared: tree.withoutCommand.map(({ file, message }) => ({
+        notCompared: [...tree.withoutCommand, ...tree.newWithoutCommand].map(({ file, message }) => ({
           what: shortPath(file, workspace.config.root),
           why: message,
         })),

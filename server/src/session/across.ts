@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { markAccepted } from '../core/findings/accept.ts';
+import { withNewUnits } from '../core/findings/new-unit.ts';
 import { crossFindings, type OtherUnit, type PatchedUnit, wantsReach } from '../core/findings/reach.ts';
 import type { Finding } from '../core/findings/types.ts';
 import type { BuildIndex } from '../shell/build-index.ts';
@@ -58,7 +59,10 @@ export async function lookAcross(
   const states = changed.map(({ state }) => state);
   const ofPayload = await payloadFindings(states, crossed, room().config);
   if (signal.aborted || ready.some(({ state }, at) => state.generation !== generations[at])) return;
-  const lists = crossed.map((list, at) => [...list, ...(ofPayload.get(states[at]!.unit.id) ?? [])]);
+  const all = crossed.map((list, at) => [...list, ...(ofPayload.get(states[at]!.unit.id) ?? [])]);
+  const lists = withNewUnits(
+    units.map(({ file, diff }, at) => ({ file, diff, pair: states[at]!.result!.pair, findings: all[at]! })),
+  );
   for (const [at, slot] of changed.entries()) {
     const { result } = slot.state;
     const findings = markAccepted(lists[at]!, room().config.accepted ?? []);

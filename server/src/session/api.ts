@@ -14,6 +14,8 @@ export interface SessionOptions {
   readonly analyser?: Analyser;
   /** Cache folder; the user's (XDG) by default. */
   readonly cacheDir?: string;
+  /** Keep the objects of edited files in the cache as well: for programs that end, and are started again on the same edit. */
+  readonly keepEdited?: boolean;
   /** Compilers at once. 2 by default. */
   readonly jobs?: number;
   /** Command line overrides, so that a changed livepatch.json is read with them again. */
@@ -27,8 +29,10 @@ export interface Session extends SessionApi {
   readonly config: Config;
   /** Removes every cached original object. @returns bytes freed */
   clearCache(): Promise<number>;
-  /** Files that differ from the baseline, by real path. @throws BaselineError */
+  /** Files that differ from the baseline, and new sources that the build compiles, by real path. @throws BaselineError */
   changedFiles(): Promise<readonly string[]>;
+  /** New sources in folders of the program that the build has no command for, with what to say of them. @throws BaselineError */
+  uncompiled(): Promise<readonly { readonly file: string; readonly message: string }[]>;
   /**
    * Compares what was edited before the session began, too: whatever differs from the baseline. Resolves when nothing is queued or building.
    * @returns false where that was cancelled meanwhile: then not all is compared

@@ -53,13 +53,8 @@ export async function buildUnit(step: Step, slot: Slot, generation: number, sign
   const edits = await sourceEdits([...next.dependencies, ...base.dependencies], known, unsaved);
   const name = unitName(room.config, unit.command.file, unit.command.arguments, unit.command.directory);
   const baseline = await room.baseline;
-  const { seen, findings: told } = (await early) ?? { seen: new Set<string>(), findings: [] };
-  const unseen = next.dependencies.filter((path) => !seen.has(path));
   const read = new Set(next.dependencies);
-  const blind = [
-    ...told.filter(({ at }) => read.has(at?.file ?? '')),
-    ...(await unknownOriginals(unit.command, unseen, known, baseline, room.config)),
-  ];
+  const blind = (await early)?.filter(({ at }) => read.has(at?.file ?? '')) ?? [];
   if (outdated()) return;
   const pair = { base, next, differing: known, unsaved, unit: name, baseline: baseline.description };
   const compared = compareBuilds(
@@ -82,11 +77,10 @@ export async function buildUnit(step: Step, slot: Slot, generation: number, sign
   );
 }
 
-/** Files of the original object whose text in the running program is not known. */
+/** Files of the original object whose text in the running program is not known. What only the edited one reads is seen whole. */
 async function blindSpots({ room }: Step, unit: Unit, { base, differing }: Original) {
   const paths = base.kind === 'built' ? base.dependencies : [];
-  const findings = await unknownOriginals(unit.command, paths, differing, await room.baseline, room.config);
-  return { seen: new Set(paths), findings };
+  return unknownOriginals(unit.command, paths, differing, await room.baseline, room.config);
 }
 
 /** The differences that are known, and those of files that the edit includes for the first time. */

@@ -1,5 +1,6 @@
 import { copyFile, lstat, mkdir, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, extname, join, relative } from 'node:path';
+import { isSource } from './commandIndex.ts';
 import {
   differences,
   type GitContext,
@@ -9,6 +10,7 @@ import {
   resolveCommit,
   topLevel,
   treeOf,
+  untracked,
 } from './git.ts';
 import { isWithin, type Replacement } from './mirror.ts';
 import type { Config } from './types.ts';
@@ -32,6 +34,12 @@ export interface Baseline {
   differing(paths?: readonly string[]): Promise<ReadonlyMap<string, Replacement>>;
   /** True where the baseline itself holds the file (real path); a generated or new file is not in it. */
   has(path: string): Promise<boolean>;
+  /**
+   * Sources on disk that the baseline does not have and that nobody excluded from version control: what the edit adds. Real paths, sorted.
+   * @param paths look at these only (real paths); without them, those that `differing` tells as absent are left out
+   * @throws BaselineError
+   */
+  added(paths?: readonly string[]): Promise<readonly string[]>;
   /** Keeps the present contents of a file that the baseline does not hold, as what it is compared with from now on. */
   remember(path: string): Promise<void>;
 }
@@ -132,13 +140,36 @@ async function gitBaseline(config: Config, revision: string, isTrusted: () => bo
         throw new BaselineError(`Git cannot give the original sources: ${error.message}. ${way}`);
       throw error;
     };
+    const submoduleFiles = new Map<string, Promise<ReadonlySet<string>>>();
+    const filesOf = (submodule: string): Promise<ReadonlySet<string>> => {
+      const known =
+        submoduleFiles.get(submodule) ??
+        treeOf(inSubmodule(context, submodule, '.'), submodules.get(submodule)!).then(
+          ({ files }) => files,
+          () => new Set<string>(),
+        );
+      submoduleFiles.set(submodule, known);
+      return known;
+    };
     const has = async (path: string) => {
       const submodule = [...submodules.keys()].find((folder) => isWithin(path, folder));
       if (submodule === undefined) return isWithin(path, top) && tree.files.has(relative(top, path));
-      const files = await treeOf(inSubmodule(context, submodule, '.'), submodules.get(submodule)!).catch(
-        () => undefined,
-      );
-      return files?.files.has(relative(submodule, path)) ?? false;
+      return (await filesOf(submodule)).has(relative(submodule, path));
+    };
+    const added = async (paths?: readonly string[]) => {
+      const found = new Set<string>();
+      for (const [path, replacement] of paths ? await query(paths) : [])
+        if (replacement === 'absent' && isSource(path)) found.add(path);
+      for (const folder of [root, ...submodules.keys()]) {
+        if (folder !== root && !(await stat(join(folder, '.git')).catch(() => undefined))) continue;
+        const wanted = paths?.filter((path) => isWithin(path, folder)).map((path) => relative(folder, path));
+        if (wanted?.length === 0) continue;
+        for (const path of await untracked({ ...context, folder }, wanted)) {
+          // A file that was taken out of the index only is in the commit all the same.
+          if (isSource(path) && !(await has(join(folder, path)))) found.add(join(folder, path));
+        }
+      }
+      return [...found].sort();
     };
     return {
       description: `git:${commit}`,
@@ -147,6 +178,7 @@ async function gitBaseline(config: Config, revision: string, isTrusted: () => bo
         isWithin(folder, root) || folders.has(folder) || [...submodules.keys()].some((path) => isWithin(folder, path)),
       differing: (paths) => (paths ? query(paths) : ask()).catch(explain),
       has,
+      added: (paths) => added(paths).catch(explain),
       async remember(path) {
         if (!isWithin(path, top) || remembered.has(path) || (await has(path))) return;
         const content = await readFile(path).catch(() => undefined);
@@ -223,6 +255,8 @@ async function folderBaseline(root: string, folder: string, description: string,
     await walk('');
     return into;
   };
+  const has = async (path: string) =>
+    isWithin(path, root) && (await lstat(join(folder, relative(root, path))).catch(() => undefined)) !== undefined;
   return {
     description,
     trees: [spelling],
@@ -231,10 +265,32 @@ async function folderBaseline(root: string, folder: string, description: string,
       const all = shared(query);
       return (paths?: readonly string[]) => (paths ? some(paths) : all());
     })(),
-    has: async (path) =>
-      isWithin(path, root) && (await lstat(join(folder, relative(root, path))).catch(() => undefined)) !== undefined,
+    has,
+    added: async (paths) => {
+      await check();
+      const found: string[] = [];
+      for (const path of paths ?? (await sourcesIn(root))) {
+        if (!isWithin(path, root) || isWithin(path, folder) || !isSource(path)) continue;
+        if (!(await has(path)) && (await lstat(path).catch(() => undefined))) found.push(path);
+      }
+      return found.sort();
+    },
     async remember() {},
   };
+}
+
+/** Sources below a folder; what is hidden is none. */
+async function sourcesIn(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  const walk = async (at: string): Promise<void> => {
+    for (const entry of await readdir(at, { withFileTypes: true }).catch(() => [])) {
+      const path = join(at, entry.name);
+      if (entry.isFile() && isSource(entry.name)) found.push(path);
+      else if (entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== 'node_modules') await walk(path);
+    }
+  };
+  await walk(folder);
+  return found;
 }
 
 const SOURCE = new Set(

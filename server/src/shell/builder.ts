@@ -1,18 +1,21 @@
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, extname, join, resolve } from 'node:path';
 import { type Baseline, BaselineError } from './baseline.ts';
 import { canonical } from './commandIndex.ts';
-import { compilerIndex, type PathMap, prepareCommand } from './commandLine.ts';
+import { compilerIndex, type PathMap, prepareCommand, readsNothingElse } from './commandLine.ts';
 import type { CompilerIdentity, Compilers } from './compiler.ts';
 import { parseDepfile } from './depfiles.ts';
 import { cleanLog } from './diagnostics.ts';
+import { editedKey, type Preprocessed, preprocessed, sameFiles } from './edited.ts';
+import { compilerEnvironment, keyOf } from './environment.ts';
 import { diskFull, failureOf, isDiskFull } from './failures.ts';
 import { FileHashes, sha256 } from './hashes.ts';
 import { Mirror, type Replacement } from './mirror.ts';
+import { type PreprocessedFiles, type PreprocessHow, preprocess } from './preprocess.ts';
 import { expandResponseFiles } from './responseFiles.ts';
 import { run } from './runner.ts';
 import { Semaphore } from './semaphore.ts';
-import type { ObjectStore, StoredSource } from './store.ts';
+import type { ObjectStore, StoredObject, StoredSource } from './store.ts';
 import { quoteCommand } from './tokenize.ts';
 import type { BuildOutcome, CompileCommand, Config } from './types.ts';
 
@@ -24,6 +27,8 @@ export interface BaseObject extends Built {
   /** What it was made with besides its sources: command, response files, compiler, environment. */
   readonly key: string;
   readonly sources: readonly StoredSource[];
+  /** The baseline does not have the source: made of an empty file. */
+  readonly added?: true;
 }
 
 /** A build that did not go well. */
@@ -42,19 +47,12 @@ export interface BuilderOptions {
   readonly log: (level: 'trace' | 'info' | 'warn', text: string) => void;
   /** Compilers that may run at once. 2 by default. */
   readonly jobs?: number;
+  /** Objects of edited files are kept, too: the next command compares the same edit again. */
+  readonly keepEdited?: boolean;
 }
 
-/** Variables that change what gcc and clang read or where they write besides the command line. */
-const READING = [
-  'CPATH',
-  'C_INCLUDE_PATH',
-  'GCC_EXEC_PREFIX',
-  'COMPILER_PATH',
-  'SOURCE_DATE_EPOCH',
-  'CCC_OVERRIDE_OPTIONS',
-];
-/** `__DATE__` and `__TIME__` must not differ between the two objects of a pair: 2000-01-01, unless the user's environment fixes it. */
-const FIXED_DATE = '946684800';
+/** Milliseconds that time stamps of files may be behind the clock. */
+const CLOCK = 50;
 
 /** Scratch folders of this process, numbered. */
 let count = 0;
@@ -70,21 +68,6 @@ export class Builder {
   constructor(options: BuilderOptions) {
     this.options = options;
     this.slots = new Semaphore(options.jobs ?? 2);
-  }
-
-  private environment(directory: string): NodeJS.ProcessEnv {
-    const environment: NodeJS.ProcessEnv = {
-      ...process.env,
-      // gcc takes the compilation directory from PWD where that names the working directory.
-      PWD: directory,
-      LC_ALL: 'C',
-      TMPDIR: join(this.options.scratch, 'tmp'),
-      CCACHE_DISABLE: '1',
-      SOURCE_DATE_EPOCH: process.env.SOURCE_DATE_EPOCH ?? FIXED_DATE,
-    };
-    delete environment.DEPENDENCIES_OUTPUT;
-    delete environment.SUNPRO_DEPENDENCIES;
-    return environment;
   }
 
   /** Runs a command, and the steps that follow it, with the outputs in a scratch folder of its own. */
@@ -126,12 +109,14 @@ export class Builder {
         const result = await run({
           arguments: vector,
           directory,
-          environment: this.environment(directory),
+          environment: compilerEnvironment(directory, scratch),
           timeout: config.compileTimeout * 1000,
           signal,
           isTrusted,
         });
         const failure = failureOf(result, vector, command.file, folder, back);
+        if (failure && failure.kind !== 'cancelled' && !settings.mirror && !(await isThere(command.file)))
+          return { kind: 'failed', reason: 'other', message: deleted(command.file), log: '' };
         if (failure) return failure;
         if (result.kind !== 'exited') return { kind: 'cancelled' };
         milliseconds += result.milliseconds;
@@ -189,7 +174,10 @@ export class Builder {
     priority = 0,
   ): Promise<BuildOutcome> {
     const command = await expanded(given);
-    if (unsaved.size === 0) return this.compile(command, { priority }, signal);
+    if (unsaved.size === 0)
+      return this.options.keepEdited
+        ? this.kept(command, signal, priority)
+        : this.compile(command, { priority }, signal);
     try {
       const mirror = await this.mirror('overlay', command);
       const replacements = new Map<string, Replacement>();
@@ -208,6 +196,39 @@ export class Builder {
     }
   }
 
+  /** The edited object from the cache where it follows from the same text, else compiled and kept. */
+  private async kept(
+    command: CompileCommand,
+    signal: AbortSignal | undefined,
+    priority: number,
+  ): Promise<BuildOutcome> {
+    const { store, log } = this.options;
+    const compile = () => this.compile(command, { priority }, signal);
+    const started = Date.now();
+    const compiler = await this.identify(command);
+    const text =
+      compiler && readsNothingElse(command.arguments) ? await this.textOf(command, signal, priority) : undefined;
+    if (!compiler || !text) return compile();
+    const key = await editedKey(keyOf(command, compiler), text, command);
+    const found = await store.find(key, (path) => this.hashes.of(path));
+    if (found && sameFiles(found.sources, text.dependencies)) {
+      log('trace', `edited object of ${command.file}: from the cache`);
+      return cachedBuild(found, plainCommand(command, compiler), compiler);
+    }
+    const outcome = await compile();
+    if (outcome.kind !== 'built') return outcome;
+    const sources = await Promise.all(
+      outcome.dependencies.map(async (path) => ({ path, hash: await this.hashes.of(path) })),
+    );
+    // Written meanwhile, or read past the preprocessor (a precompiled header): which text the object is of is not known.
+    if (!sameFiles(sources, text.dependencies) || (await changedSince(outcome.dependencies, started - CLOCK)))
+      return outcome;
+    store.keep(key, { object: outcome.object, sources }).then((error) => {
+      if (error) log('warn', `the edited object of ${command.file} was not kept in the cache: ${error.message}`);
+    });
+    return outcome;
+  }
+
   /** Hash of a file's contents in the baseline, given how the baseline differs from the disk. */
   async baselineHash(path: string, differing: ReadonlyMap<string, Replacement>): Promise<string> {
     const replacement = differing.get(path) ?? differing.get(canonical(path));
@@ -223,47 +244,40 @@ export class Builder {
     given: CompileCommand,
   ): Promise<boolean> {
     const command = await expanded(given);
-    if (base.key !== keyOf(command, await this.identify(command))) return false;
+    if (base.key !== keyOf(command, await this.identify(command), base.added)) return false;
     const hashes = await Promise.all(base.sources.map(({ path }) => this.baselineHash(path, differing)));
     return base.sources.every(({ hash }, index) => hash === hashes[index]);
   }
 
-  /** The original object of a unit: from the cache, or compiled from the baseline's sources through a mirror of the tree. */
+  /**
+   * The original object of a unit: from the cache, or compiled from the baseline's sources through a mirror of the tree.
+   * @param added the baseline does not have the source: what an empty file compiles to with the unit's command
+   */
   async original(
     given: CompileCommand,
     differing: ReadonlyMap<string, Replacement>,
     signal?: AbortSignal,
     priority = 0,
+    added = false,
   ): Promise<BaseObject | Failure> {
     const { store, log } = this.options;
     const command = await expanded(given);
     const compiler = await this.identify(command);
-    const key = keyOf(command, compiler);
+    const key = keyOf(command, compiler, added);
     if (compiler) {
       const found = await store.find(key, (path) => this.baselineHash(path, differing));
       if (found) {
         log('trace', `original object of ${command.file}: from the cache`);
-        return {
-          kind: 'built',
-          key,
-          object: found.object,
-          sources: found.sources,
-          dependencies: found.sources.map(({ path }) => path),
-          command: plainCommand(command, compiler),
-          compiler: compiler.version,
-          log: '',
-          milliseconds: 0,
-          cached: true,
-        };
+        const built = cachedBuild(found, plainCommand(command, compiler), compiler);
+        return { ...built, key, sources: found.sources, ...(added && { added }) };
       }
     }
     try {
-      if (differing.get(canonical(command.file)) === 'absent') throw new BaselineError(newFile(command.file));
       for (let attempt = 1; ; attempt++) {
         const started = Date.now();
-        const outcome = await this.compileOriginal(command, differing, signal, priority);
+        const outcome = await this.compileOriginal(command, differing, signal, priority, added);
         if (outcome.kind !== 'built') return outcome;
-        const base = { ...outcome, key };
+        const base: BaseObject = { ...outcome, key, ...(added && { added }) };
         // A file that was edited while the compiler ran may have been read as edited, through its link.
         if (attempt < 4 && (await changedSince(base.dependencies, started))) {
           differing = await this.options.baseline.differing();
@@ -290,10 +304,13 @@ export class Builder {
     differing: ReadonlyMap<string, Replacement>,
     signal: AbortSignal | undefined,
     priority: number,
+    added: boolean,
   ): Promise<Omit<BaseObject, 'key'> | Failure> {
     const mirror = await this.mirror('base', command);
+    const empty = added ? await this.emptySource(command) : undefined;
     await mirror.sync(differing);
-    const outcome = await this.compile(command, { mirror, extra: ['-w'], priority }, signal);
+    const source = empty === undefined ? command : withSource(command, empty);
+    const outcome = await this.compile(source, { mirror, extra: ['-w'], priority }, signal);
     const name = basename(command.file);
     const failed = (message: string) =>
       ({ kind: 'failed', reason: 'baseline', message, log: 'log' in outcome ? outcome.log : '' }) as const;
@@ -312,11 +329,21 @@ export class Builder {
           'Name a separate folder with the original sources as `baseline.folder` in livepatch.json, or include the file by a relative path.',
       );
     }
-    const built = unmapped(outcome, mirror);
+    const { dependencies, ...rest } = unmapped(outcome, mirror);
+    const built = { ...rest, dependencies: dependencies.filter((path) => path !== empty) };
     const sources = await Promise.all(
       built.dependencies.map(async (path) => ({ path, hash: await this.baselineHash(path, differing) })),
     );
     return { ...built, command: plainCommand(command, await this.identify(command)), sources };
+  }
+
+  /** A source of nothing, under the name that the unit's has: what objects keep of it is the same. */
+  private async emptySource(command: CompileCommand): Promise<string> {
+    const folder = join(this.options.scratch, 'empty');
+    await mkdir(folder, { recursive: true });
+    const path = join(folder, basename(command.file));
+    await writeFile(path, '');
+    return path;
   }
 
   /** A file that was read past the mirror although the baseline has it otherwise. */
@@ -334,33 +361,32 @@ export class Builder {
   }
 
   /** Files that the unit includes now, without compiling it (`-MM`); undefined where the preprocessor fails. */
-  async scan(given: CompileCommand, signal?: AbortSignal): Promise<string[] | undefined> {
-    const { scratch, isTrusted, config } = this.options;
-    const command = await expanded(given);
-    const folder = join(scratch, 'out', String(++count));
-    const depfile = join(folder, 'scan.d');
-    const prepared = prepareCommand(command, { object: join(folder, 'scan.o'), depfile, scanOnly: true });
-    if (typeof prepared === 'string') return undefined;
-    const release = await this.slots.take(-2, signal);
+  async scan(given: CompileCommand, signal?: AbortSignal): Promise<readonly string[] | undefined> {
+    const read = await this.preprocess(await expanded(given), { scanOnly: true }, signal, -2);
+    return read?.dependencies;
+  }
+
+  /** What the compiler gets to see of a unit, and what that was read from; undefined where the preprocessor fails. */
+  private async textOf(
+    command: CompileCommand,
+    signal: AbortSignal | undefined,
+    priority: number,
+  ): Promise<Preprocessed | undefined> {
+    const read = await this.preprocess(command, { textOnly: true }, signal, priority);
+    return read?.text && preprocessed(read.text, read.dependencies);
+  }
+
+  /** Runs the preprocessor alone. */
+  private async preprocess(
+    command: CompileCommand,
+    how: PreprocessHow,
+    signal: AbortSignal | undefined,
+    priority: number,
+  ): Promise<PreprocessedFiles | undefined> {
+    const release = await this.slots.take(priority, signal);
     if (!release) return undefined;
-    try {
-      await Promise.all([mkdir(folder, { recursive: true }), mkdir(join(scratch, 'tmp'), { recursive: true })]);
-      const result = await run({
-        arguments: prepared.arguments,
-        directory: prepared.directory,
-        environment: this.environment(prepared.directory),
-        timeout: config.compileTimeout * 1000,
-        signal,
-        isTrusted,
-      });
-      if (result.kind !== 'exited' || result.status !== 0) return undefined;
-      return parseDepfile(await readFile(depfile, 'utf8'), prepared.directory);
-    } catch {
-      return undefined;
-    } finally {
-      release();
-      rm(folder, { recursive: true, force: true }).catch(() => {});
-    }
+    const folder = join(this.options.scratch, 'out', String(++count));
+    return preprocess(command, how, folder, { ...this.options, signal }).finally(release);
   }
 
   private async mirror(kind: 'base' | 'overlay', command: CompileCommand): Promise<Mirror> {
@@ -377,19 +403,6 @@ export class Builder {
     await mirror.addTree(command.directory, true);
     return mirror;
   }
-}
-
-/** What an object is made with besides its sources: other compilers and options make other objects of the same ones. */
-function keyOf(command: CompileCommand, compiler: CompilerIdentity | undefined): string {
-  return JSON.stringify([
-    compiler?.key,
-    compiler?.debugOptions,
-    command.arguments,
-    command.directory,
-    command.file,
-    command.after ?? [],
-    READING.map((name) => `${name}=${process.env[name] ?? ''}`),
-  ]);
 }
 
 /** The command with its response files read: what they say is redirected like the rest, and is part of the cache key. */
@@ -412,10 +425,36 @@ function unmapped(outcome: Built, mirror: Mirror): Built {
   };
 }
 
-function newFile(file: string): string {
+function cachedBuild(found: StoredObject, command: readonly string[], compiler: CompilerIdentity): Built {
+  return {
+    kind: 'built',
+    object: found.object,
+    dependencies: found.sources.map(({ path }) => path),
+    command,
+    compiler: compiler.version,
+    log: '',
+    milliseconds: 0,
+    cached: true,
+  };
+}
+
+/** The command with another source in the place of its own. */
+function withSource(command: CompileCommand, file: string): CompileCommand {
+  const own = canonical(command.file);
+  const isOwn = (arg: string) => !arg.startsWith('-') && canonical(resolve(command.directory, arg)) === own;
+  return { ...command, file, arguments: command.arguments.map((arg) => (isOwn(arg) ? file : arg)) };
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+function deleted(file: string): string {
   return (
-    `${file} is not in the baseline: there is no original to compare it with, and the running program was not built from it. ` +
-    'Functions that a patch adds belong into a file that the program already has.'
+    `${basename(file)} is not there any more, and the build still has a command for it. If it was deleted or renamed, build the project again, recorded, so that its commands are ` +
+    'those of now: what the running program has of it stays in it. Else put it back.'
   );
 }
 

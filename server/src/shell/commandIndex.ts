@@ -126,9 +126,24 @@ export class CommandIndex {
     return this.unitsOf(file);
   }
 
+  /** What was found where commands are looked for. */
+  #whatThereIs(): string {
+    const { length } = this.list;
+    if (length > 0) return `${this.path} has ${length} other command${length === 1 ? '' : 's'}`;
+    if (this.stamp.startsWith('none')) return `there is no ${this.path}, and no .cmd file of Kbuild`;
+    return this.problems[0] ?? `${this.path} is empty`;
+  }
+
   /** What to say of a header where no unit is known that could include it. */
   noUnits(file: string): string {
-    return `Nothing is compared for ${basename(file)}: no command of the build is known (there is no ${this.path}, and no .cmd file of Kbuild). Record the build: \`livepatch record -- make\`, or set \`buildDir\` in livepatch.json.`;
+    return `Nothing is compared for ${basename(file)}: no command of the build is known (${this.#whatThereIs()}). Record the build: \`livepatch record -- make\`, or set \`buildDir\` in livepatch.json.`;
+  }
+
+  /** What to say of a new source beside those of the program: it may belong there or not. */
+  newWithoutCommand(file: string): string {
+    const kbuild = this.list[0]?.command.origin.endsWith('.cmd');
+    const way = kbuild ? 'let make build its object' : 'build it once with `livepatch record -- make`';
+    return `${basename(file)} is new, and the build has no command for it. If it belongs to the program, ${way}, and check again.`;
   }
 
   /** What to say of a file without a command. */
@@ -137,12 +152,11 @@ export class CommandIndex {
       return `${basename(file)} is a script of the linker: it lays out the program as a whole, and no part of that gets into a patch. What it changes takes effect with a restart.`;
     if (this.list[0]?.command.origin.endsWith('.cmd'))
       return `No command that builds ${basename(file)} is known (Kbuild left ${this.list.length} others below ${this.config.buildDir}), and none is guessed. A new source has to be built once: let make build its object.`;
-    const read =
-      this.list.length > 0
-        ? `${this.path} has ${this.list.length} other commands`
-        : `there is no ${this.path}, and no .cmd file of Kbuild`;
+    const own = this.problems.find((problem) => problem.includes(basename(file)));
+    if (own !== undefined)
+      return `The command that builds ${basename(file)} cannot be used: ${own}. Record what is really run: \`livepatch record -- make\` (with a clean build folder).`;
     return (
-      `No command that builds ${basename(file)} is known (${read}), and none is guessed. ` +
+      `No command that builds ${basename(file)} is known (${this.#whatThereIs()}), and none is guessed. ` +
       'Record the build: `livepatch record -- make` (with a clean build folder, so that every file is compiled), ' +
       'or set `buildDir` in livepatch.json to the folder that has compile_commands.json.'
     );

@@ -52,6 +52,10 @@ const DROPPED_JOINED = ['-MF', '-MT', '-MQ', '--output=', '-aux-info='];
 /** Programs that only stand in front of the compiler to cache or to distribute; without them the same compiler runs here. */
 const LAUNCHERS = new Set(['ccache', 'sccache', 'distcc', 'icecc', 'buildcache', 'fastbuild']);
 
+/** Programs that only say how urgently the next one runs, or how long it took; with their options, and numbers for these. */
+const RUNNERS = new Set(['nice', 'ionice', 'time', 'chrt', 'taskset', 'nohup', 'setsid', 'stdbuf']);
+const ASSIGNMENT = /^[A-Za-z_]\w*=/;
+
 /** Added at the end of every command, so that functions and data can be told apart, and seen with their types. */
 export const ADDED = ['-g', '-ffunction-sections', '-fdata-sections'] as const;
 
@@ -73,16 +77,21 @@ function pieces(args: readonly string[]): Piece[] {
   return found;
 }
 
-/** Where the compiler itself stands in an argument vector that may begin with `env A=B` or a launcher such as ccache. */
+/** Where the compiler itself stands in an argument vector that may begin with `env A=B`, `nice` or a launcher such as ccache. */
 export function compilerIndex(args: readonly string[]): number {
   let at = 0;
-  if (args[at] !== undefined && basename(args[at]!) === 'env') {
-    at++;
-    while (args[at] !== undefined && /^[A-Za-z_]\w*=/.test(args[at]!)) at++;
-  }
-  while (args[at] !== undefined && LAUNCHERS.has(basename(args[at]!)) && !args[at + 1]?.startsWith('-')) {
-    at++;
-    while (args[at] !== undefined && /^[A-Za-z_]\w*=/.test(args[at]!)) at++;
+  const skip = (pattern: RegExp) => {
+    while (args[at] !== undefined && pattern.test(args[at]!)) at++;
+  };
+  for (; args[at] !== undefined; ) {
+    const name = basename(args[at]!);
+    if (name === 'env' || (LAUNCHERS.has(name) && !args[at + 1]?.startsWith('-'))) {
+      at++;
+      skip(ASSIGNMENT);
+    } else if (RUNNERS.has(name)) {
+      at++;
+      skip(/^-|^(0x[\da-f]+|[\d,:-]+)$/i);
+    } else break;
   }
   return Math.min(at, args.length - 1);
 }
@@ -135,6 +144,26 @@ export interface Redirect {
   readonly extra?: readonly string[];
   /** `-MM`: only list what is included, write no object. */
   readonly scanOnly?: boolean;
+  /** `-E`: what the compiler gets to see, all definitions of macros included, is written instead of the object. */
+  readonly textOnly?: boolean;
+}
+
+/** Of `READS`, what the preprocessor looks for files in: which ones it took, the dependency file tells. */
+const SEARCHED = /^-(I|isystem|iquote|idirafter|include$|imacros|iprefix|isysroot|L|F)|^--sysroot/;
+
+/**
+ * Whether the object follows from what the preprocessor hands on, the command and the compiler: no option names other files that the compiler or the
+ * assembler would read, such as profiles and plugins.
+ */
+export function readsNothingElse(args: readonly string[]): boolean {
+  return pieces(args.slice(compilerIndex(args) + 1)).every((piece) => {
+    if (piece.kind === 'input') return !piece.text.startsWith('@');
+    const text = piece.kind === 'value' ? piece.option : piece.text;
+    if (READS.some((option) => text.startsWith(option)) && !SEARCHED.test(text)) return false;
+    if (/^-(Xclang|Xassembler|wrapper|plugin|load)$|^-Wa,.*@|^-f(branch-probabilities|c?modules)/.test(text))
+      return false;
+    return true;
+  });
 }
 
 /** Options of link-time optimisation in force at the end of the command. */
@@ -186,6 +215,15 @@ function splitUserMap(text: string, mirror: PathMap): { outer: string[]; inner: 
   return { outer: [], inner: [...same, ...moved] };
 }
 
+/** The folder above the first name with a `=`: there the option's old prefix would end. A mirror's path ends with the real one. */
+function withoutEquals(prefix: PathMap['prefixes'][number]): PathMap['prefixes'][number] {
+  const { mirror, real } = prefix;
+  const at = real.indexOf('=');
+  if (at < 0 || !mirror.endsWith(real)) return prefix;
+  const folder = real.slice(0, real.lastIndexOf('/', at));
+  return { mirror: mirror.slice(0, mirror.length - real.length) + folder, real: folder };
+}
+
 /**
  * Maps that name the mirror's paths back, for `__FILE__` and for debug information: to what the user's own maps make of the
  * real path. One option for each prefix: of two with the same prefix, gcc takes the last and clang (to 16) the first.
@@ -195,11 +233,13 @@ function mapsBack(args: readonly string[], mirror: PathMap): string[] {
     const own = [`-f${kind}-prefix-map=`, '-ffile-prefix-map='].flatMap((option) =>
       args.filter((arg) => arg.startsWith(option)).map((arg) => readMap(option, arg)),
     );
-    return mirror.prefixes.map(({ mirror: from, real }) => {
+    const maps = mirror.prefixes.map((prefix) => {
+      const { mirror: from, real } = withoutEquals(prefix);
       const last = own.findLast(({ old }) => old !== '' && real.startsWith(old));
       const named = last ? last.replacement + real.slice(last.old.length) : real;
       return `-f${kind}-prefix-map=${from}=${named}`;
     });
+    return [...new Set(maps)];
   });
 }
 
@@ -222,6 +262,12 @@ export function prepareCommand(command: CompileCommand, to: Redirect): PreparedC
   const all = command.arguments;
   const at = compilerIndex(all);
   const args = all.slice(at + 1);
+  if (all.slice(0, at + 2).some((arg) => /(^|[/-])libtool$/.test(arg))) {
+    return (
+      `The command of ${command.file} runs libtool, a script that calls the compiler with options of its own: which ones, the command does not say. ` +
+      'Record what is really run: `livepatch record -- make`.'
+    );
+  }
   if (usesLto(args)) {
     return (
       `${command.file} is built with link-time optimisation (-flto): its object holds no machine code, and the linker mixes ` +
@@ -239,10 +285,13 @@ export function prepareCommand(command: CompileCommand, to: Redirect): PreparedC
   const first: string[] = [];
   const out: string[] = [];
   let sources = 0;
+  const isOwn = (text: string) => resolve(command.directory, text) === source;
+  const named = list.some((piece) => piece.kind === 'input' && isOwn(piece.text));
   for (let index = 0; index < list.length; index++) {
     const piece = list[index]!;
     if (piece.kind === 'input') {
-      if (resolve(command.directory, piece.text) !== source && links) continue;
+      // Of several sources in one command, each is a unit.
+      if (!isOwn(piece.text) && (links || (named && /\.(c|i|s|S|sx)$/.test(piece.text)))) continue;
       if (piece.text === '-') return `The command of ${command.file} reads its source from standard input.`;
       sources++;
       out.push((isAbsolute(piece.text) && mirror?.map(piece.text)) || piece.text);
@@ -283,6 +332,13 @@ export function prepareCommand(command: CompileCommand, to: Redirect): PreparedC
     // A header that is not there yet is one that the build generates: what else is included shows all the same.
     return { arguments: [...vector.filter((arg) => arg !== '-c'), '-MM', '-MG', '-MF', to.depfile, '-w'], directory };
   }
+  if (to.textOnly) {
+    const options = vector.filter((arg) => arg !== '-c');
+    return {
+      arguments: [...options, ...ADDED, '-E', '-dD', '-w', '-MD', '-MF', to.depfile, '-o', to.object],
+      directory,
+    };
+  }
   if (links) vector.push('-c');
   if (out.some((arg) => /^-gz(=|$)/.test(arg) || /compress-debug-sections/.test(arg))) vector.push('-gz=none');
   vector.push(...profileArguments(command, vector, to), ...ADDED, ...(to.extra ?? []));
@@ -292,9 +348,9 @@ export function prepareCommand(command: CompileCommand, to: Redirect): PreparedC
 
 /** `env A=B cc`, without a caching launcher. */
 function launcherless(all: readonly string[], at: number): string[] {
-  const environment =
-    basename(all[0]!) === 'env' ? all.slice(0, at).filter((arg) => !LAUNCHERS.has(basename(arg))) : [];
-  return [...environment, all[at]!];
+  const before = all.slice(0, at);
+  const env = before.find((arg) => basename(arg) === 'env');
+  return [...(env === undefined ? [] : [env, ...before.filter((arg) => ASSIGNMENT.test(arg))]), all[at]!];
 }
 
 function isGcc(compiler: string): boolean {

@@ -16,18 +16,22 @@ const TIDY = new Set(['rm', 'true', ':', 'echo', 'touch']);
 
 /**
  * Turns a shell text into the compile step and the steps that run on its object afterwards. Only `;` and `&&` lists are
- * understood; anything else would need a shell, which is never used.
+ * understood, and a `cd` in front; anything else would need a shell, which is never used.
  * @returns a sentence instead, where the text cannot be run by argument vectors.
  */
 export function commandsOf(
   text: string,
   directory: string,
   target?: string,
-): { arguments: string[]; after: string[][] } | string {
+): { arguments: string[]; after: string[][]; directory: string } | string {
   const steps = splitSteps(text);
   const bad = steps.find((step) => step.operator !== undefined && !['&&', ';', '\n'].includes(step.operator));
   if (bad) return `uses the shell operator \`${bad.operator}\`, which cannot be run without a shell`;
-  const [first, ...rest] = steps.map(stepArguments).filter((words) => words.length > 0);
+  const all = steps.map(stepArguments).filter((words) => words.length > 0);
+  // As `make -n` prints it for folders below.
+  while (all.length > 1 && all[0]![0] === 'cd' && all[0]!.length === 2)
+    directory = resolve(directory, all.shift()![1]!);
+  const [first, ...rest] = all;
   if (!first) return 'is empty';
   const output = outputOf(first, directory);
   const objects = new Set([output, target].filter((path) => path !== undefined));
@@ -39,7 +43,7 @@ export function commandsOf(
     if (basename(words[0]!) === 'mv') continue;
     after.push(mapped);
   }
-  return { arguments: first, after };
+  return { arguments: first, after, directory };
 }
 
 /**
@@ -63,7 +67,7 @@ export function parseCompileCommands(text: string, origin: string): CommandList 
       return;
     }
     const folder = resolve(origin, '..');
-    const directory = typeof entry.directory === 'string' ? resolve(folder, entry.directory) : folder;
+    let directory = typeof entry.directory === 'string' ? resolve(folder, entry.directory) : folder;
     const file = isAbsolute(entry.file) ? entry.file : resolve(directory, entry.file);
     let args: string[];
     let after: string[][] = [];
@@ -77,6 +81,7 @@ export function parseCompileCommands(text: string, origin: string): CommandList 
       }
       args = split.arguments;
       after = split.after;
+      directory = split.directory;
     } else {
       problems.push(`${where} (${entry.file}): neither \`arguments\` nor \`command\``);
       return;

@@ -8,7 +8,7 @@ export interface CompilerIdentity {
   readonly path: string;
   /** First line of `--version`. */
   readonly version: string;
-  /** Path, size, time stamp and version in one text, for cache keys. */
+  /** Path, size, time stamp and version in one text, for cache keys: of the driver, and of the compiler and the assembler that it starts. */
   readonly key: string;
   /** Options that let its debug information say as much as gcc's. */
   readonly debugOptions: readonly string[];
@@ -19,6 +19,16 @@ export interface CompilerIdentity {
  * used; it is left as it is.
  */
 const ALL_TYPES = '-fno-eliminate-unused-debug-types';
+
+/** Programs that a driver starts. clang is its own compiler. */
+const PARTS = ['cc1', 'as'] as const;
+
+/** Which program a name stands for: path, size and time. The name alone where there is none. */
+export async function stampOf(name: string, directory: string): Promise<string> {
+  const found = name === '' ? undefined : await findProgram(name, directory);
+  const info = found === undefined ? undefined : await stat(found, { bigint: true }).catch(() => undefined);
+  return info ? `${found} ${info.size} ${info.mtimeNs}` : name;
+}
 
 /** Path of a program as `execvp` finds it; undefined where there is none. */
 export async function findProgram(
@@ -69,9 +79,9 @@ export class Compilers {
   }
 
   private async ask(program: string, path: string, stamp: string, directory: string): Promise<CompilerIdentity> {
-    const version = async (...options: string[]) => {
+    const firstLine = async (...options: string[]) => {
       const result = await run({
-        arguments: [program, ...options, '--version'],
+        arguments: [program, ...options],
         directory,
         environment: { ...process.env, LC_ALL: 'C' },
         timeout: 10_000,
@@ -81,10 +91,12 @@ export class Compilers {
       if (result.kind !== 'exited' || result.status !== 0) return '';
       return (result.stdout.toString().split('\n')[0] ?? '').trim();
     };
+    // Another assembler below the same driver makes other objects; a script that starts the compiler does not change when that does.
+    const part = async (name: string) => stampOf(await firstLine(`-print-prog-name=${name}`), directory);
     // One question for both: a compiler that does not know the option ends with an error.
-    const withTypes = await version(ALL_TYPES);
+    const [withTypes, ...parts] = await Promise.all([firstLine(ALL_TYPES, '--version'), ...PARTS.map(part)]);
     const known = /\bclang\b/.test(withTypes);
-    const text = withTypes === '' ? await version() : withTypes;
-    return { path, version: text, key: `${stamp} ${text}`, debugOptions: known ? [ALL_TYPES] : [] };
+    const text = withTypes === '' ? await firstLine('--version') : withTypes;
+    return { path, version: text, key: [stamp, text, ...parts].join(' '), debugOptions: known ? [ALL_TYPES] : [] };
   }
 }

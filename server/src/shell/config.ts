@@ -53,6 +53,11 @@ function findBuildDir(root: string, xen: string | undefined): string {
   return xen ?? root;
 }
 
+/** Whether a folder has a compile_commands.json where it is looked for. */
+export function hasCommands(root: string): boolean {
+  return existsSync(join(findBuildDir(root, undefined), 'compile_commands.json'));
+}
+
 /** True where the folder lies in a git work tree; decided without running git. */
 function inGit(folder: string): boolean {
   for (let at = folder; ; at = dirname(at)) {

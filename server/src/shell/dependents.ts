@@ -51,7 +51,7 @@ export class Dependents {
    */
   async survey(
     units: readonly Unit[],
-    scan: (command: CompileCommand) => Promise<string[] | undefined>,
+    scan: (command: CompileCommand) => Promise<readonly string[] | undefined>,
     each: (unit: Unit, done: number, isKnown: boolean) => void,
     signal: AbortSignal,
   ): Promise<void> {

@@ -102,6 +102,18 @@ export async function differences(
   return found;
 }
 
+/**
+ * Files below the context's folder (relative to it) that git neither tracks nor ignores. Folders with a repository of their own are left out.
+ * @param paths only these, where given
+ */
+export async function untracked(context: GitContext, paths: readonly string[] = []): Promise<string[]> {
+  const out = await git(context, ['ls-files', '-z', '--others', '--exclude-standard', '--', ...paths]);
+  return out
+    .toString()
+    .split('\0')
+    .filter((path) => path !== '' && !path.endsWith('/'));
+}
+
 /** Paths (relative to the top) of all files of a commit, and of its submodules with their commits. */
 export async function treeOf(
   context: GitContext,

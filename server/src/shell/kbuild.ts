@@ -20,15 +20,15 @@ export function parseCmdFile(text: string, origin: string, buildDir: string): Co
   const target = resolve(buildDir, line[1]!);
   const split = commandsOf(unescapeMake(line[2]!), buildDir, target);
   if (typeof split === 'string') return `${origin}: the command ${split}`;
-  const args = split.arguments;
+  const { arguments: args, directory } = split;
   const listed = /^source_\S+\s*:=\s*(\S+)/m.exec(text)?.[1];
   const source = listed ?? args.findLast((arg) => /\.(c|S|s)$/.test(arg) && !arg.startsWith('-'));
   if (source === undefined || !args.includes('-c')) return undefined;
   return {
-    file: resolve(buildDir, source),
-    directory: buildDir,
+    file: resolve(directory, source),
+    directory,
     arguments: args,
-    output: args.some((arg) => arg.startsWith('-o')) ? target : (outputOf(args, buildDir, source) ?? target),
+    output: args.some((arg) => arg.startsWith('-o')) ? target : (outputOf(args, directory, source) ?? target),
     origin,
     ...(split.after.length > 0 ? { after: split.after } : {}),
   };

@@ -21,8 +21,8 @@ export interface StoredObject {
   readonly sources: readonly StoredSource[];
 }
 
-/** Version of the layout on disk: part of each key, so that an older program's entries are not misread. */
-const LAYOUT = 1;
+/** Version of the layout on disk, and of how objects are made: part of each key, so that an older program's entries are not misread, nor its mistakes kept. */
+const LAYOUT = 2;
 const MAX_VARIANTS = 8;
 
 interface Entry {

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Finding } from '../core/findings/types.ts';
 import type { Baseline } from './baseline.ts';
 import { canonical } from './commandIndex.ts';
@@ -21,7 +21,9 @@ export async function unknownOriginals(
 ): Promise<Finding[]> {
   const built = command.output === undefined ? undefined : await stat(command.output).catch(() => undefined);
   if (!built) return [];
-  const folders = [...new Set([config.root, config.buildDir, command.directory].map((path) => canonical(path)))];
+  // The source itself may lie elsewhere, behind a symbolic link for instance.
+  const roots = [config.root, config.buildDir, command.directory].map((path) => canonical(path));
+  const folders = [...new Set([...roots, dirname(canonical(command.file))])];
   const newer: string[] = [];
   await Promise.all(
     dependencies.map(async (path) => {

@@ -86,6 +86,20 @@ for (const compiler of COMPILERS) {
       assert.deepEqual(await lineOnly(DECLS + source, `${DECLS}\n\n${source}`, compiler, withEdits), { f: true });
     });
 
+    test(`${title}: a statement of several lines whose call, in an inlined function, says no more than its line`, async () => {
+      const source = (kind: number) =>
+        `#define START(k, n) start_at(__LINE__, k, n)\nint start_at(int line, int kind, int n);\nstatic inline int begin(int line, int kind, int n) { return start_at(line, kind, n + ext(kind)); }\n#define BEGIN(k, n) begin(__LINE__, k, n)\nint f(int a)\n{\n  int r = BEGIN(${kind},\n    a *\n    3);\n  return r + START(5,\n    a);\n}\nint g(int a)\n{\n  CHECK(a > 3);\n  CHECK(a < 70);\n  CHECK(a != 9);\n  return ext(a);\n}\n`;
+      const base = DECLS + source(6);
+      assert.deepEqual(await lineOnly(base, `${DECLS}\n\n${source(6)}`, compiler, withEdits), {
+        f: true,
+        g: true,
+      });
+      assert.deepEqual(await lineOnly(base, `${DECLS}\n\n${source(7)}`, compiler, withEdits), {
+        f: false,
+        g: true,
+      });
+    });
+
     test(`${title}: a table beside a line number`, async () => {
       const source = (k: number) =>
         `int f(int a)\n{\n  CHECK(a > 3);\n  switch (a) { case 4: return 11; case 5: return 35; case 6: return 12; case 7: return ${k}; case 8: return 99; }\n  return 0;\n}\n`;

@@ -6,7 +6,7 @@ import type { DwarfFunction, DwarfInfo, LineRow, TypeRef } from '../../../server
 import { SHF_EXECINSTR } from '../../../server/src/core/elf/constants.ts';
 import { readElf } from '../../../server/src/core/elf/index.ts';
 import type { ElfFile } from '../../../server/src/core/elf/types.ts';
-import { compile } from '../../support/cc.ts';
+import { CASE_COMPILERS, compile, hasTool } from '../../support/cc.ts';
 import { COMPILERS, FLAVOURS } from './matrix.ts';
 import { PROGRAM, SHARED_HEADER } from './programs.ts';
 import { link, SYMBOLIZER, stacksAt } from './symbolizer.ts';
@@ -268,4 +268,28 @@ function cType(dwarf: DwarfInfo, ref: TypeRef): string {
     default:
       throw new Error(`No C for ${type.kind} ${type.name}`);
   }
+}
+
+for (const compiler of CASE_COMPILERS) {
+  test(`statics of one name in blocks of an inlined function, which has no body of its own: ${compiler}`, {
+    skip: !hasTool(compiler) && `${compiler} is not installed`,
+  }, () => {
+    const source = `int ext(int);
+static inline __attribute__((always_inline)) int both(int a)
+{
+  if (a > 3) { static int seen; return seen += ext(a); }
+  if (a > 2) { static int seen; return seen ^= ext(a); }
+  static int seen;
+  return seen -= ext(a);
+}
+int f(int a) { return both(a) + 1; }
+int g(int a) { return both(a) * 2; }
+`;
+    const { dwarf } = read(compile(source, { compiler }));
+    const statics = dwarf.variables.filter(({ place }) => place !== undefined);
+    assert.deepEqual(
+      statics.map(({ name, scope, decl }) => `${scope}: ${name}, line ${decl?.line}`).sort(),
+      [4, 5, 6].map((line) => `both: seen, line ${line}`),
+    );
+  });
 }

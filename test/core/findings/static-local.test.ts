@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createAnalyser } from '../../../server/src/analyse.ts';
+import { CASE_COMPILERS, compile, hasTool } from '../../support/cc.ts';
 import { hazard } from '../../support/markers.ts';
+import { editsBetween } from '../diff/support.ts';
 
 hazard('static-local-new', {
   base: `
@@ -110,6 +114,48 @@ void tick(int x) {
 }
 `,
 });
+
+const blocks = (above: string, call = 'log_it(&n);') => `
+extern void log_it(int *);
+void tick(int x) {
+${above}  if (x) {
+    static int n;
+    ${call}
+  }
+  log_it(&x);
+}
+`;
+const MORE = '  if (x > 7) {\n    static int n;\n    log_it(&n);\n  }\n';
+
+for (const compiler of CASE_COMPILERS) {
+  test(`static-local-ambiguous: near miss, lines that nobody edited tell which is which [${compiler}]`, {
+    skip: !hasTool(compiler) && `${compiler} is not installed`,
+  }, async () => {
+    const { load, compare } = await createAnalyser();
+    const object = (text: string) => load(compile(text, { compiler })).object!;
+    const compared = (from: string, to: string, known: boolean) => {
+      const provenance = { unit: 'unit.c', baseCommand: [], nextCommand: [], compiler, baseline: 'test' };
+      const edits = known ? editsBetween(from, to) : undefined;
+      const { diff, findings } = compare(object(from), object(to), provenance, edits);
+      return { diff, codes: findings.map(({ code }) => code) };
+    };
+    const settled = compared(blocks(''), blocks(MORE), true);
+    assert.ok(!settled.codes.includes('static-local-ambiguous'), settled.codes.join());
+    assert.deepEqual(
+      settled.diff.data.map(({ status, at }) => `${status} ${at?.line}`),
+      ['new 5'],
+    );
+    const back = compared(blocks(MORE), blocks(''), true);
+    assert.ok(!back.codes.includes('static-local-ambiguous'), back.codes.join());
+    assert.deepEqual(
+      back.diff.data.map(({ status, at }) => `${status} ${at?.line}`),
+      ['removed 5'],
+    );
+    // Edits that are not known, or beside the declaration: a line of this text could be either.
+    assert.ok(compared(blocks(''), blocks(MORE), false).codes.includes('static-local-ambiguous'));
+    assert.ok(compared(blocks(''), blocks(MORE, 'log_it(&n + 1);'), true).codes.includes('static-local-ambiguous'));
+  });
+}
 
 hazard('static-local-shared: a function inlined into a changed one and into one that stays', {
   base: `

@@ -583,6 +583,14 @@ export const TABLE: readonly Row[] = [
     'core/objects/robust.test.ts: near miss: debug information that names an include file like one of those is read',
   ),
   row(
+    'new-unit',
+    'note',
+    f('new-unit'),
+    'cli/newFiles.test.ts: is all new code: what the edit uses of it is carried, and runs',
+    'cli/newFiles.test.ts: that the program was built from all the same is no edit',
+    'cli/newFiles.test.ts: that is a test with its own main: its versions of functions are not those of the program',
+  ),
+  row(
     'header-spread',
     'note',
     f('reach'),

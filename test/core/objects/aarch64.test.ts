@@ -36,6 +36,9 @@ interface Case {
   readonly types?: readonly string[];
   readonly edits?: boolean;
 }
+/** A load from the literal pool that the assembler puts behind the function, out of its size. */
+const LITERAL = '#define LOAD(what) ({ long r_; asm("ldr %0, =" what : "=r"(r_)); r_; })\n';
+
 const CASES: readonly Case[] = [
   {
     name: 'lines, order of functions, a function and a string more',
@@ -107,11 +110,45 @@ const CASES: readonly Case[] = [
     edits: true,
   },
   {
+    name: 'constants among the code that inline assembly loads: one more in front, another address, another number',
+    base: `${D}${LITERAL}long f(long a) { return LOAD("0x123456789abcdef0") + ext(a); }\nlong g(long a) { return LOAD("ext2") + ext(a); }\nlong h(long a) { return LOAD("0x0fedcba987654321") + ext(a); }\nlong i(long a) { return LOAD("ext2") - LOAD("0x1111222233334444") + ext(a); }\n`,
+    next: `${D}${LITERAL}long e(long a) { return LOAD("0x5555666677778888") + ext(a); }\nlong f(long a) { return LOAD("0x123456789abcdef0") + ext(a); }\nlong g(long a) { return LOAD("ext") + ext(a); }\nlong h(long a) { return LOAD("0x0fedcba987654322") + ext(a); }\nlong i(long a) { return LOAD("ext2") - LOAD("0x1111222233334444") + ext(a); }\n`,
+    changes: ['e new', 'g changed', 'h changed'],
+  },
+  {
     name: 'thread-local variables and floating-point constants',
     base: `__thread int t; double d(double x) { return x * 3.1415926; }\nint f(void) { return t++; }\n`,
     next: `__thread int u; __thread int t; double d(double x) { return x * 2.7182818; }\nint f(void) { return t++; }\nint g(void) { return u; }\n`,
     changes: ['d changed', 'g new', 'u new'],
   },
+];
+
+/** A constant that assembly loads from the pool behind the code, and a table there; another function in front. */
+const pools = (front: string, literal: string, entry: string): string =>
+  `${D}int e(int a) { return ext(a + 5)${front} + 3; }\nlong f(void) { long r; asm("ldr %0,=${literal}" : "=r"(r)); return r; }\nlong h(void) { long r; asm("ldr %0,=0x7766554433221100" : "=r"(r)); return r + 1; }\nasm(".text\\n.globl g\\n.type g,%function\\ng: adr x1, 1f\\nldr w0,[x1,w0,sxtw 2]\\nret\\n.size g,.-g\\n.balign 8\\n1: .word 1,2,3,4,5,6,7,8,9,${entry}");\n`;
+const far = (number: number): string =>
+  `int f(int a) { asm volatile("cbz %w0, 771f\\n772:\\n.subsection 1\\n771: add %w0,%w0,#${number}\\nb 772b\\n.previous" : "+r"(a)); return a; }\n`;
+
+const ASSEMBLY: readonly Case[] = [
+  {
+    name: 'near miss: pools stay as they are while a function in front of them grows',
+    base: pools('', '0x123456789abcdef0', '5'),
+    next: pools(' * 7 + ext2(a)', '0x123456789abcdef0', '5'),
+    changes: ['e changed'],
+  },
+  {
+    name: 'a constant that assembly loads from its pool',
+    base: pools('', '0x123456789abcdef0', '5'),
+    next: pools('', '0x123456789abcdef1', '5'),
+    changes: ['f changed'],
+  },
+  {
+    name: 'the last entry of a table among the code',
+    base: pools('', '0x123456789abcdef0', '5'),
+    next: pools('', '0x123456789abcdef0', '6'),
+    changes: ['g changed'],
+  },
+  { name: 'a subsection of the only function', base: far(3), next: far(4), changes: ['f changed'] },
 ];
 
 const plain = (line: string) => line.replace(/^(\w+\.)?([A-Za-z_]\w*)(\.\d+)* /, '$2 ');
@@ -120,7 +157,7 @@ for (const { name: compiler, args } of COMPILERS) {
   for (const way of WAYS) {
     const options = way.filter((arg) => !SECTIONS.includes(arg)).join(' ');
     const sections = way.includes(SECTIONS[0]!) ? '' : ', one section';
-    for (const one of CASES) {
+    for (const one of [...CASES, ...ASSEMBLY]) {
       const title = `${one.name} [${compiler} ${options}${sections}]`;
       test(title, { skip: !hasTool(compiler) && `${compiler} is not installed` }, async () => {
         const { load, compare } = await createAnalyser();

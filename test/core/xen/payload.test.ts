@@ -29,6 +29,13 @@ int __init start(int n) { return n + 1; }
 int __init begin(void) { return early++; }
 int minor(void) { return 17; }
 `;
+/** Code that runs refers to what is freed, and knows when not to. */
+const RARE = `
+int begin(void);
+static int __initdata first = 5;
+static noinline int __init asked(int n) { return first + n; }
+int once(int n) { return n < 0 ? asked(n) + begin() + first : n * 2; }
+`;
 const VERSION = `
 extern int limit;
 int answer(int n);
@@ -46,6 +53,7 @@ int kind(int n) { return kinds[n & 7]; }
 const SOURCES: Sources = {
   'common/kernel.c': KERNEL,
   'common/version.c': VERSION,
+  'common/rare.c': RARE,
   'common/weights.c': WEIGHTS,
   'drivers/print.c': PRINT,
 };
@@ -319,6 +327,21 @@ asm(".section .text.landing,\\"ax\\"; .globl landing; .hidden landing; .type lan
       'payload-too-large',
       /./,
       /one unit, which cannot be split.*load hook/,
+    );
+  });
+
+  it('not what the code that runs refers to as well, under a condition of its own', () => {
+    const outcome = xen.build({ 'common/rare.c': RARE.replace('n * 2', 'n * 3') });
+    assert.equal(outcome.kind, 'payload', JSON.stringify(outcome.kind === 'refused' ? outcome.refusals : []));
+    assert.ok(outcome.kind === 'payload');
+    const used = uses(elfOf(outcome.bytes), '.text');
+    for (const name of ['common/rare.c#asked', 'begin', 'common/rare.c#first'])
+      assert.ok(used.includes(name), `${name} in ${used}`);
+    refuses(
+      xen.build({ 'common/kernel.c': KERNEL.replace('return 17;', 'return 17 + begin();') }),
+      'init-code-changed',
+      /begin/,
+      /freed after the hypervisor booted/,
     );
   });
 

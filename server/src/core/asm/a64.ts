@@ -27,6 +27,15 @@ function relativeValue(word: number): number {
   return ((word << 8) >> 13) * 4;
 }
 
+/** Bytes that the load from a literal pool at `at` reads; 0 for other instructions. */
+export function literalSize(bytes: Uint8Array, at: number): number {
+  const word = at + 4 <= bytes.length ? wordAt(bytes, at) : 0;
+  if ((word & 0x3b000000) !== 0x18000000) return 0;
+  const size = word >>> 30;
+  if (word & 0x04000000) return size < 3 ? 4 << size : 0;
+  return size === 3 ? 0 : size === 1 ? 8 : 4;
+}
+
 function kindOf(word: number): number {
   if ((word & 0xfc000000) >>> 0 === 0x14000000) return KIND.jump;
   if ((word & 0xfc000000) >>> 0 === 0x94000000) return KIND.call;

@@ -99,7 +99,7 @@ function describeNameless(
 ): Pick<AsmReference, 'name' | 'addend' | 'kind'> | undefined {
   const section = object.elf.sections[target.section]!;
   if (isNobits(section) || isCode(section)) return undefined;
-  if (target.symbol && (isStrings(section) || isConstants(section))) {
+  if (target.named && target.symbol && (isStrings(section) || isConstants(section))) {
     const start = target.offset - target.delta;
     // A place before or behind a constant is shown from the constant.
     if (target.delta !== 0 && (target.delta < 0 || target.delta >= mergeableSize(section, start))) {

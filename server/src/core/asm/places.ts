@@ -1,5 +1,6 @@
 import { EM_AARCH64 } from '../elf/constants.ts';
 import type { ElfFile, ElfSymbol, Section } from '../elf/types.ts';
+import { withTails } from './loose.ts';
 
 /** Section flags (gABI "Section Attribute Flags"). */
 export const SHF = { write: 1, alloc: 2, exec: 4, merge: 0x10, strings: 0x20, tls: 0x400 } as const;
@@ -13,6 +14,8 @@ export interface Body {
   readonly size: number;
   /** All function symbols that start here, the one to show first. */
   readonly symbols: readonly ElfSymbol[];
+  /** Bytes of `size` that lie behind the end of the symbols: code of a `.subsection`, that only this function leads to. */
+  readonly tail?: number;
 }
 
 /** Symbols of one section that stand for real things, sorted by offset; of aliases only the first is kept. */
@@ -171,6 +174,20 @@ export function poolEnd(elf: ElfFile, section: number, offset: number): number |
   return list[low]?.offset ?? elf.sections[section]?.size ?? 0;
 }
 
+const pools = new WeakMap<ElfFile, ReadonlySet<number>>();
+
+/** Whether a section has constants among its code (AArch64), which no function's size covers. */
+export function hasPool(elf: ElfFile, section: number): boolean {
+  if (elf.machine !== EM_AARCH64) return false;
+  let found = pools.get(elf);
+  if (!found) {
+    const marks = elf.symbols.filter((symbol) => isMapping(elf, symbol) && symbol.name.startsWith('$d'));
+    found = new Set(marks.flatMap(({ place }) => (typeof place === 'number' ? [place] : [])));
+    pools.set(elf, found);
+  }
+  return found.has(section);
+}
+
 const BIND_RANK: Readonly<Record<ElfSymbol['bind'], number>> = { global: 0, unique: 1, weak: 2, local: 3, other: 4 };
 
 /** Order of the names of one place: the one that a person would use first. */
@@ -195,14 +212,14 @@ function build(elf: ElfFile): Places {
   }
   const sections = new Map<number, SectionSymbols>();
   const bodies: Body[] = [];
-  const bodiesBySection = new Map<number, Body[]>();
+  const bodiesBySection = new Map<number, readonly Body[]>();
   const bodyBySymbol = new Map<ElfSymbol, Body>();
   for (const [index, all] of [...bySection].sort((a, b) => a[0] - b[0])) {
     all.sort((a, b) => a.offset - b.offset || preference(a, b));
     const section = elf.sections[index];
     if (!section) continue;
     if (isCode(section)) {
-      const found = findBodies(section, all);
+      const found = withTails(elf, section, findBodies(section, all));
       bodiesBySection.set(index, found);
       for (const body of found) {
         bodies.push(body);
@@ -251,14 +268,14 @@ function findBodies(section: Section, symbols: readonly ElfSymbol[]): Body[] {
 class Index implements Places {
   readonly elf: ElfFile;
   readonly bodies: readonly Body[];
-  readonly #bodiesBySection: ReadonlyMap<number, Body[]>;
+  readonly #bodiesBySection: ReadonlyMap<number, readonly Body[]>;
   readonly #bodyBySymbol: ReadonlyMap<ElfSymbol, Body>;
   readonly #sections: ReadonlyMap<number, SectionSymbols>;
 
   constructor(
     elf: ElfFile,
     bodies: readonly Body[],
-    bodiesBySection: ReadonlyMap<number, Body[]>,
+    bodiesBySection: ReadonlyMap<number, readonly Body[]>,
     bodyBySymbol: ReadonlyMap<ElfSymbol, Body>,
     sections: ReadonlyMap<number, SectionSymbols>,
   ) {

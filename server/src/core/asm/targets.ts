@@ -53,8 +53,8 @@ export function relocationsIn(relocations: readonly Relocation[], start: number,
   return from === 0 && to === relocations.length ? relocations : relocations.slice(from, to);
 }
 
-/** Index of the first relocation at or after an offset. */
-export function firstAt(relocations: readonly Relocation[], offset: number): number {
+/** Index of the first relocation, or other thing of a list in order, at or after an offset. */
+export function firstAt(relocations: readonly { readonly offset: number }[], offset: number): number {
   let low = 0;
   let high = relocations.length;
   while (low < high) {

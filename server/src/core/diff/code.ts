@@ -1,12 +1,14 @@
+import { literalSize } from '../asm/a64.ts';
 import { equalBytes } from '../asm/bytes.ts';
-import { scannerFor } from '../asm/machine.ts';
-import { type Body, isCode, isNamelessConstant, SHF } from '../asm/places.ts';
+import { AARCH64, scannerFor } from '../asm/machine.ts';
+import { type Body, hasPool, isCode, isNamelessConstant, SHF } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
 import { KIND, type Scan, type Scanner } from '../asm/scan.ts';
 import type { BodyScan } from '../asm/scans.ts';
 import { firstAt, placeTarget, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfSymbol, Relocation } from '../elf/types.ts';
 import { exactBias } from './bias.ts';
+import { sameBytes } from './contents.ts';
 import type { Meaning, Side } from './meaning.ts';
 import type { Pairing } from './pair.ts';
 
@@ -65,11 +67,10 @@ class Comparer implements CodeComparer {
     const right = this.#next.elf.relocationsOf(next.section);
     if (base.size === next.size && this.#equalBytes(base, next)) {
       if (this.#equalRelocations(base, next, left, right)) {
-        const alone =
-          this.#base.places.bodiesIn(base.section).length === 1 &&
-          this.#next.places.bodiesIn(next.section).length === 1;
-        if (alone || !this.#scanner) return true;
-        // Calls within a section have no relocation: equal distances may lead to different functions.
+        const pools = hasPool(this.#base.elf, base.section) || hasPool(this.#next.elf, next.section);
+        const whole = isWhole(this.#base, base) && isWhole(this.#next, next);
+        if ((whole && !pools) || !this.#scanner) return true;
+        // Calls within a section have no relocation: equal distances may lead to different functions, or to constants beside the code.
       }
     }
     if (!this.#scanner) return false;
@@ -121,7 +122,9 @@ class Comparer implements CodeComparer {
     let state = this.#plain[base];
     if (state === 0) {
       const symbol = this.#base.elf.symbols[base]!;
-      state = symbol.type === 'section' || isNamelessConstant(this.#base.elf, symbol) ? 2 : 1;
+      const plain =
+        symbol.type !== 'section' && symbol.place !== 'abs' && this.#next.elf.symbols[next]!.place !== 'abs';
+      state = plain && !isNamelessConstant(this.#base.elf, symbol) ? 1 : 2;
       this.#plain[base] = state;
     }
     return state === 1;
@@ -270,9 +273,21 @@ class Comparer implements CodeComparer {
       const ordinal = a.ordinalAt(from);
       return ordinal >= 0 ? ordinal === b.ordinalAt(to) : from === to;
     }
+    const literal = this.#machine === AARCH64 ? literalSize(a.scan.bytes, a.scan.start[i]!) : 0;
+    if (literal > 0) return this.#sameLiteral(base.section, base.start + from, next.section, next.start + to, literal);
     return this.#meaning.sameTarget(
       placeTarget(this.#base.places, base.section, base.start + from),
       placeTarget(this.#next.places, next.section, next.start + to),
+    );
+  }
+
+  /** What two instructions load from the constants among the code: an address or a number, wherever in the pool it is. */
+  #sameLiteral(baseSection: number, baseAt: number, nextSection: number, nextAt: number, size: number): boolean {
+    const from = this.#base.elf.sections[baseSection]!;
+    const to = this.#next.elf.sections[nextSection]!;
+    return (
+      sameBytes(from, baseAt, to, nextAt, size) &&
+      this.#meaning.sameRelocations(baseSection, baseAt, nextSection, nextAt, size)
     );
   }
 }
@@ -287,6 +302,10 @@ function soleThing(side: Side, place: ElfSymbol['place']): ElfSymbol | undefined
   if (side.places.extent(section.index, 0) !== section.size) return undefined;
   return !isCode(section) || side.places.bodiesIn(section.index)[0]?.symbols.length === 1 ? first : undefined;
 }
+
+/** The section holds nothing but this body. */
+const isWhole = ({ elf }: Side, { section, start, size }: Body): boolean =>
+  start === 0 && size === elf.sections[section]!.size;
 
 /** State of the comparison of two bodies. */
 interface Walk {

@@ -67,6 +67,9 @@ export function constantUsers(base: Side, next: Side, data: readonly DataChange[
   };
 }
 
+/** A label without a size is not the only way to what follows it: of that, no list of users tells who goes on with the old copy. */
+const hasSize = (symbol: ElfSymbol | undefined): boolean => symbol !== undefined && symbol.size > 0;
+
 /** Read-only on both sides, at a place of its own in both, and not as it was. */
 const isChangedConstant = (one: DataChange): boolean =>
   one.status === 'changed' &&
@@ -74,6 +77,8 @@ const isChangedConstant = (one: DataChange): boolean =>
   !one.tls &&
   typeof one.base?.place === 'number' &&
   typeof one.next?.place === 'number' &&
+  hasSize(one.base) &&
+  hasSize(one.next) &&
   !one.differs.includes('section') &&
   one.differs.some((what) => what === 'size' || what === 'contents' || what === 'references');
 

@@ -1,10 +1,11 @@
+import { dataSize, isDataLabel } from '../asm/labels.ts';
 import { isCode, isMapping, isNamelessConstant, SHF } from '../asm/places.ts';
 import type { DwarfVariable } from '../dwarf/types.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
-import { firstDifferenceOutside, lineField, printkEntries, specialKind } from '../special/index.ts';
+import { type Bits, firstDifferenceOutside, lineField, printkEntries, specialKind } from '../special/index.ts';
 import { firstByteDifference } from './contents.ts';
-import { sayTheirLine } from './line-text.ts';
+import { ownLineField, sayTheirLine } from './line-text.ts';
 import type { Meaning, Side } from './meaning.ts';
 import { type Pairing, sectionKind } from './pair.ts';
 import type { DataChange } from './types.ts';
@@ -37,7 +38,8 @@ export function diffData(base: Side, next: Side, pairing: Pairing, meaning: Mean
 
 function isData(side: Side, symbol: ElfSymbol): boolean {
   if (symbol.place === 'common') return true;
-  if (symbol.type !== 'object' && symbol.type !== 'tls' && symbol.type !== 'common') return false;
+  if (symbol.type !== 'object' && symbol.type !== 'tls' && symbol.type !== 'common' && !isDataLabel(side.elf, symbol))
+    return false;
   if (isMapping(side.elf, symbol)) return false;
   if (typeof symbol.place !== 'number') return false;
   const section = side.elf.sections[symbol.place];
@@ -109,8 +111,8 @@ function lone(
     name: symbol.name,
     status,
     ...(fresh ? { next: symbol } : { base: symbol }),
-    baseSize: fresh ? 0 : symbol.size,
-    nextSize: fresh ? symbol.size : 0,
+    baseSize: fresh ? 0 : dataSize(side.elf, symbol),
+    nextSize: fresh ? dataSize(side.elf, symbol) : 0,
     ...(section === undefined ? {} : fresh ? { nextSection: section } : { baseSection: section }),
     differs: [],
     ...facts(side, symbol, variableOf(symbol, variables)),
@@ -127,13 +129,23 @@ function compare(
   nextVariables: ReadonlyMap<string, DwarfVariable>,
 ): DataChange | undefined {
   const differs: DataChange['differs'][number][] = [];
-  if (from.size !== to.size) differs.push('size');
-  const variable = variableOf(to, nextVariables) ?? variableOf(from, baseVariables);
-  const first = firstDifference(base, next, from, to, meaning, variable, (pointer) =>
-    sayTheirLine(base, { ...at(from, pointer), decl: variableOf(from, baseVariables)?.decl }, next, {
-      ...at(to, pointer),
-      decl: variableOf(to, nextVariables)?.decl,
-    }),
+  const baseSize = dataSize(base.elf, from);
+  const nextSize = dataSize(next.elf, to);
+  if (baseSize !== nextSize) differs.push('size');
+  const before = variableOf(from, baseVariables);
+  const after = variableOf(to, nextVariables);
+  const variable = after ?? before;
+  const first = firstDifference(
+    base,
+    next,
+    from,
+    to,
+    meaning,
+    () =>
+      lineFieldOf(next, to, variable) ??
+      ownLineField({ side: base, symbol: from, variable: before }, { side: next, symbol: to, variable: after }),
+    (pointer) =>
+      sayTheirLine(base, { ...at(from, pointer), decl: before?.decl }, next, { ...at(to, pointer), decl: after?.decl }),
   );
   if (first) differs.push(first.what);
   if (sectionKind(base.object, from) !== sectionKind(next.object, to) || ownSectionMoved(base, next, from, to))
@@ -148,8 +160,8 @@ function compare(
     status: 'changed',
     base: from,
     next: to,
-    baseSize: from.size,
-    nextSize: to.size,
+    baseSize,
+    nextSize,
     ...(baseSection === undefined ? {} : { baseSection }),
     ...(nextSection === undefined ? {} : { nextSection }),
     differs,
@@ -160,6 +172,12 @@ function compare(
 
 const POINTER = 8;
 
+/** The line of a debug site. */
+function lineFieldOf(side: Side, symbol: ElfSymbol, variable: DwarfVariable | undefined): Bits | undefined {
+  const section = typeof symbol.place === 'number' ? side.elf.sections[symbol.place] : undefined;
+  return section && lineField(side.object, section, variable);
+}
+
 const at = ({ place, offset }: ElfSymbol, pointer: number) => ({ section: place as number, offset: offset + pointer });
 
 /** Contents and references of the bytes that both have. */
@@ -169,19 +187,18 @@ function firstDifference(
   from: ElfSymbol,
   to: ElfSymbol,
   meaning: Meaning,
-  variable: DwarfVariable | undefined,
+  lineBits: () => Bits | undefined,
   isLine: (pointer: number) => boolean,
 ) {
   if (typeof from.place !== 'number' || typeof to.place !== 'number') return undefined;
   const left = base.elf.sections[from.place];
   const right = next.elf.sections[to.place];
   if (!left || !right || isCode(left) || isCode(right)) return undefined;
-  const size = Math.min(from.size, to.size);
+  const size = Math.min(dataSize(base.elf, from), dataSize(next.elf, to));
+  let bytes = firstByteDifference(left, from.offset, right, to.offset, size);
   // The line of a debug message moves with every edit above it, and is there to be read by people only.
-  const line = lineField(next.object, right, variable);
-  const bytes = line
-    ? firstDifferenceOutside(line, left.data, from.offset, right.data, to.offset, size)
-    : firstByteDifference(left, from.offset, right, to.offset, size);
+  const line = bytes < 0 ? undefined : lineBits();
+  if (line) bytes = firstDifferenceOutside(line, left.data, from.offset, right.data, to.offset, size);
   let references = -1;
   for (let start = 0; start < size; ) {
     references = meaning.firstRelocationDifference(
@@ -208,12 +225,17 @@ function ownSectionMoved(base: Side, next: Side, from: ElfSymbol, to: ElfSymbol)
   const left = sectionName(base, from);
   const right = sectionName(next, to);
   if (left === undefined || right === undefined || left === right) return false;
-  return !isUsual(left) || !isUsual(right);
+  return !isUsual(left, from.name) || !isUsual(right, to.name);
 }
 
-function isUsual(name: string): boolean {
-  return /^(\.(bss|data|rodata|tbss|tdata|sdata|sbss|lbss|ldata|lrodata)(\.|$)|\.data\.rel|common$|COMMON$)/.test(name);
+/** Linux's `.data..read_mostly`, `.data..ro_after_init`, `.bss..page_aligned` and `.data.once` are given, and only look like the compiler's. */
+function isUsual(section: string, symbol: string): boolean {
+  if (/^\.(bss|data|rodata)\.\.(?!L)/.test(section) || GIVEN.has(section)) return section.endsWith(`.${symbol}`);
+  return USUAL.test(section);
 }
+
+const GIVEN = new Set(['.data.once', '.data.unlikely']);
+const USUAL = /^(\.(bss|data|rodata|tbss|tdata|sdata|sbss|lbss|ldata|lrodata)(\.|$)|\.data\.rel|common$|COMMON$)/;
 
 /**
  * Alignment of a data object: the section's where it has one for itself. Undefined where several share a section: the place

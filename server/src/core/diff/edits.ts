@@ -36,3 +36,14 @@ export function mapLine(hunks: readonly SourceHunk[], line: number): number | un
   }
   return line + shift;
 }
+
+/**
+ * Line of the next source that a line of the base source became, where nothing beside it was edited either. Where a text has the same line
+ * twice (`static int n;`), what stands around it tells which of both is meant; the line alone does not.
+ */
+export function keptLine(edits: SourceEdits, file: string, line: number): number | undefined {
+  const hunks = hunksOf(edits, file);
+  const to = mapLine(hunks, line);
+  if (to === undefined || mapLine(hunks, line + 1) !== to + 1) return undefined;
+  return line === 1 || mapLine(hunks, line - 1) === to - 1 ? to : undefined;
+}

@@ -1,10 +1,12 @@
-import type { Body } from '../asm/places.ts';
+import { type Body, isMapping } from '../asm/places.ts';
 import { functionAt } from '../asm/source.ts';
+import { firstAt } from '../asm/targets.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { CodeComparer } from './code.ts';
 import type { ConstantUsers } from './constants.ts';
 import type { Side } from './meaning.ts';
-import { cloneStem, type Pairing } from './pair.ts';
+import type { Pairing } from './pair.ts';
+import { cloneStem } from './pair-keys.ts';
 
 /** A function that differs, before anything is said about why. */
 export interface BodyChange {
@@ -61,7 +63,8 @@ export function compareFunctions(
       const names = constants.of(body, partner);
       const pair = changed(base, next, body, partner, from, to);
       const change = names.length > 0 ? { ...pair, constants: names } : pair;
-      if (names.length === 0 && code.same(body, partner)) unchanged.push(change);
+      const same = names.length === 0 && code.same(body, partner) && sameEntries(base, next, pairing, body, partner);
+      if (same) unchanged.push(change);
       else found.push(change);
     }
   }
@@ -75,14 +78,56 @@ export function compareFunctions(
     }
   }
   const family = completeFamilies(found, unchanged);
-  const changes = [...found, ...family].filter((change) => !isTypePrefix(change.name, change.parent)).sort(inOrder);
+  const changes = [...found, ...family].filter((change) => !isPrefix(change.name, change.parent)).sort(inOrder);
   return { changes, same: unchanged.length - family.length };
 }
 
-/** Clang's `-fsanitize=kcfi` puts the number of its type in front of a function, with a symbol of its own: a part, not a function. */
-function isTypePrefix(name: string, parent: string | undefined): boolean {
-  return parent !== undefined && name === `__cfi_${parent}`;
+/** Names in the middle of a function, which assembly calls and jumps to, stand for the same instruction. */
+function sameEntries(base: Side, next: Side, pairing: Pairing, from: Body, to: Body): boolean {
+  return entriesIn(base, from).every((label) => {
+    const index = pairing.forward.get(label.index);
+    const other = index === undefined ? undefined : next.elf.symbols[index];
+    if (other?.place !== to.section || other.offset < to.start || other.offset >= to.start + to.size) return true;
+    const [before, after] = [label.offset - from.start, other.offset - to.start];
+    const ordinal = base.scanOf(from)?.ordinalAt(before) ?? -1;
+    return ordinal >= 0 ? ordinal === next.scanOf(to)?.ordinalAt(after) : before === after;
+  });
 }
+
+const entries = new WeakMap<Side, ReadonlyMap<number, readonly ElfSymbol[]>>();
+
+/** Names without a type in the middle of a function. */
+function entriesIn(side: Side, { section, start, size }: Body): readonly ElfSymbol[] {
+  let bySection = entries.get(side);
+  if (!bySection) {
+    const found = new Map<number, ElfSymbol[]>();
+    for (const symbol of side.elf.symbols) {
+      const { type, place, name } = symbol;
+      if (type !== 'notype' || typeof place !== 'number' || name === '' || isMapping(side.elf, symbol)) continue;
+      const list = found.get(place);
+      if (list) list.push(symbol);
+      else found.set(place, [symbol]);
+    }
+    for (const list of found.values()) list.sort((a, b) => a.offset - b.offset);
+    bySection = found;
+    entries.set(side, found);
+  }
+  const all = bySection.get(section);
+  if (!all) return [];
+  const inside: ElfSymbol[] = [];
+  for (let i = firstAt(all, start + 1); i < all.length && all[i]!.offset < start + size; i++) inside.push(all[i]!);
+  return inside;
+}
+
+/**
+ * Clang's `-fsanitize=kcfi` puts the number of its type in front of a function, and Linux's objtool names the room that patchable entries have
+ * there: parts with symbols of their own, not functions.
+ */
+function isPrefix(name: string, parent: string | undefined): boolean {
+  return parent !== undefined && PREFIX.test(name) && name.replace(PREFIX, '') === parent;
+}
+
+const PREFIX = /^__(cfi|pfx)_/;
 
 /** The names of a body, the one to report first: an indirect function, else the name in the debug information rather than an alias. */
 function ownNameFirst(side: Side, body: Body): readonly ElfSymbol[] {
@@ -130,14 +175,17 @@ const functionNames = new WeakMap<Side, ReadonlySet<string>>();
 
 /** Name of the function that a symbol is a compiler clone of, where that function exists. */
 function parentOf(side: Side, symbol: ElfSymbol): string | undefined {
-  const prefix = symbol.name.startsWith('__cfi_');
+  const prefix = PREFIX.test(symbol.name);
   if (!prefix && !CLONE.test(symbol.name)) return undefined;
   let names = functionNames.get(side);
   if (!names) {
     names = new Set(side.places.bodies.flatMap((body) => body.symbols.map((one) => one.name)));
     functionNames.set(side, names);
   }
-  if (prefix) return names.has(symbol.name.slice(6)) ? symbol.name.slice(6) : undefined;
+  if (prefix) {
+    const own = symbol.name.replace(PREFIX, '');
+    return names.has(own) ? own : undefined;
+  }
   // The nearest one first: the cold part of a clone belongs to the clone.
   let name = symbol.name;
   for (let dot = name.lastIndexOf('.'); dot > 0; dot = name.lastIndexOf('.')) {

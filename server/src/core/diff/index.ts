@@ -7,6 +7,7 @@ import { type BodyChange, compareFunctions, isBoundPart } from './functions.ts';
 import { diffInlining } from './inlining.ts';
 import { diffTypes } from './layout.ts';
 import { isEnough, type LineProof, proveLineOnly } from './lines.ts';
+import { diffLoose } from './loose.ts';
 import { createMeaning, type Meaning, type Side } from './meaning.ts';
 import { pairSymbols } from './pair.ts';
 import { changedLines, firstDifference, type ReasonInput, reasonsOf } from './reasons.ts';
@@ -38,7 +39,7 @@ export interface DiffOptions {
 export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): ObjectDiff {
   const base = createSide(pair.base);
   const next = createSide(pair.next);
-  const pairing = pairSymbols(pair.base, pair.next);
+  const pairing = pairSymbols(pair.base, pair.next, options.edits);
   const meaning = createMeaning(base, next, pairing);
   const special = createSpecialComparer(base, next, meaning);
   const bytes = createCodeComparer(base, next, pairing, meaning);
@@ -89,6 +90,7 @@ export function diffObjects(pair: ObjectPair, options: DiffOptions = {}): Object
     signatures: diffSignatures(pair, functions),
     inlining,
     special: [...specials].map(([change, differences]) => ({ function: change.name, differences })),
+    loose: diffLoose(base, next, meaning, bytes),
     pairing: pairing.forward,
     problems: pairing.problems,
     matchRows: (change, rows) => {

@@ -3,7 +3,7 @@ import { functionAt } from '../asm/source.ts';
 import type { DwarfFunction, InlinedCall } from '../dwarf/types.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';
-import { cloneStem } from './pair.ts';
+import { cloneStem } from './pair-keys.ts';
 import type { InlineChange, Reason } from './types.ts';
 
 /**

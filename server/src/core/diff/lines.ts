@@ -19,8 +19,8 @@ import type { SourceEdits } from './types.ts';
  *    tables, branch targets - is the same by meaning;
  * 2. at each site the immediate is, on both sides, the very line that the debug information gives for its statement: the line table's
  *    for the instruction or for the call that it is an argument of, or the place where the inlined function around it was called.
- *    A statement of several lines may count from its end, and merged code may have no line at all: then the number has to move as
- *    the lines around it do, and the call has to name its file or function as well;
+ *    A statement of several lines may count from its end: then the number has to move as the lines around it do, and the call has to name its
+ *    file or function as well, or others of the unit bear witness. Merged code may have no line at all: then the call has to name its place;
  * 3. the statement's text did not change. Where the edits are known: every line of the function is unedited and maps from base to
  *    next. Where they are not: columns and distances are kept, and there is a witness that these are line numbers: the same call
  *    carries the file's name or the function's name (`__FILE__`, `__func__`), or the unit has at least three such sites with different lines.
@@ -41,6 +41,8 @@ const WITNESSES = 3;
 const REACH = 16;
 /** Lines that a statement may have. */
 const LONGEST_STATEMENT = 40;
+/** The same, where the call says nothing of its place. */
+const LONGEST_UNNAMED = 8;
 
 /** Whether the proofs of a unit together show that the constants are line numbers. */
 export function isEnough(proofs: Iterable<LineProof>): boolean {
@@ -71,9 +73,11 @@ export function proveLineOnly(
   let complete = true;
   for (const site of sites) {
     const named = namesItsPlace(proof, site, [...shifts.byFile.keys()]);
-    if (!isOwnLine(proof, site) && !(named && movesWithLines(proof, site))) return undefined;
-    if (!named && !edits) complete = false;
-    lines.add(site.base);
+    const own = isOwnLine(proof, site);
+    if (!own && !movesWithLines(proof, site, named ? LONGEST_STATEMENT : LONGEST_UNNAMED)) return undefined;
+    if (!named && !(own && edits)) complete = false;
+    // What only stands near its line needs witnesses, and is none.
+    if (named || own) lines.add(site.base);
   }
   return { lines, complete, places: lazy(() => placesOfSites(proof, sites)) };
 }
@@ -142,26 +146,46 @@ function isAt(proof: Proof, site: Site, by: number): boolean {
 /** The numbers are the lines of the same inlined call around the two instructions. */
 function isInlinedAt(proof: Proof, site: Site, by: number): boolean {
   const [baseAt, nextAt] = offsetsAt(proof, site, by);
+  return inlinedCalls(proof, baseAt, nextAt).some(([b, n]) => isLine(site, b, n));
+}
+
+/** Where the functions were called that two instructions are inlined from, the same one on both sides. */
+function inlinedCalls(proof: Proof, baseAt: number, nextAt: number): (readonly [SourceLocation, SourceLocation])[] {
   const before = callsAt(proof.base.object, proof.baseBody.section, baseAt);
-  if (before.length === 0) return false;
+  if (before.length === 0) return [];
   const after = callsAt(proof.next.object, proof.nextBody.section, nextAt);
-  return before.some((call, depth) => call.name === after[depth]?.name && isLine(site, call.call, after[depth]?.call));
+  return before.flatMap(({ name, call }, depth) => {
+    const other = after[depth];
+    return call && other?.call && other.name === name ? [[call, other.call] as const] : [];
+  });
+}
+
+/** The number counts from the end of a statement of some lines, on both sides from the same one. */
+function isBehind(
+  site: Site,
+  from: SourceLocation,
+  to: SourceLocation,
+  longest: number,
+  edits: SourceEdits | undefined,
+): boolean {
+  const behind = site.base - from.line;
+  if (behind < 0 || behind > longest || site.next - to.line !== behind) return false;
+  if (baseName(from.file) !== baseName(to.file)) return false;
+  return !edits || mapLine(hunksOf(edits, from.file), site.base) === site.next;
 }
 
 /**
  * The number moves as the lines of its file do: as the edits say, or by the one shift of all lines of that file in the function. Where
  * the statement has a line, the number is not far behind it.
  */
-function movesWithLines(proof: Proof, site: Site): boolean {
+function movesWithLines(proof: Proof, site: Site, longest: number): boolean {
   const { edits, shifts } = proof;
-  const from = locationAt(proof.baseLines, proof.baseBody.start + proof.from.scan.start[site.baseIndex]!);
-  const to = locationAt(proof.nextLines, proof.nextBody.start + proof.to.scan.start[site.nextIndex]!);
-  if (from && to) {
-    const behind = site.base - from.line;
-    if (behind < 0 || behind > LONGEST_STATEMENT || site.next - to.line !== behind) return false;
-    return !edits || mapLine(hunksOf(edits, from.file), site.base) === site.next;
-  }
-  if (from || to) return false;
+  const [baseAt, nextAt] = offsetsAt(proof, site, 0);
+  const from = locationAt(proof.baseLines, baseAt);
+  const to = locationAt(proof.nextLines, nextAt);
+  if (from && to && isBehind(site, from, to, longest, edits)) return true;
+  if (inlinedCalls(proof, baseAt, nextAt).some(([b, n]) => isBehind(site, b, n, longest, edits))) return true;
+  if (from || to || longest < LONGEST_STATEMENT) return false;
   if (edits) return [...shifts.paths].some((path) => mapLine(hunksOf(edits, path), site.base) === site.next);
   // The file that the call names; all of its lines in this function moved alike.
   const moved = [...shifts.byFile].filter(([file]) => namesItsPlace(proof, site, [file])).map(([, all]) => all);

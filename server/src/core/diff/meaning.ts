@@ -14,14 +14,16 @@ import {
   SHF,
 } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
+import { RELOCATED } from '../asm/scan.ts';
 import type { BodyScan } from '../asm/scans.ts';
 import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfFile, Section } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
-import { exactBias } from './bias.ts';
 import { isPadding, sameBytes, sameConstant, sameText } from './contents.ts';
 import type { Pairing } from './pair.ts';
+import { type Piece, pieceAt, pieceSize, samePiece } from './pieces.ts';
 import { sameRecord } from './records.ts';
+import { collectStarts } from './starts.ts';
 
 /** One object of the pair with what is known about its places. */
 export interface Side {
@@ -63,7 +65,7 @@ class Comparison implements Meaning {
   readonly #base: Side;
   readonly #next: Side;
   readonly #pairing: Pairing;
-  /** Results for nameless constants, by the four numbers that name the two places. */
+  /** Results for nameless constants and code out of line, by the numbers that name the two places. */
   readonly #contents = new Map<string, boolean>();
   readonly #starts = new Map<ElfFile, Map<number, number[]>>();
   readonly #pools = new Map<ElfFile, Map<number, readonly number[]>>();
@@ -94,7 +96,8 @@ class Comparison implements Meaning {
   #same(base: Target, next: Target): boolean {
     const baseNameless = isContent(this.#base, base);
     const nextNameless = isContent(this.#next, next);
-    if (baseNameless || nextNameless) return baseNameless && nextNameless && this.#sameContents(base, next);
+    if (baseNameless && nextNameless) return this.#sameContents(base, next);
+    if (baseNameless || nextNameless) return this.#sameMerged(base, next, nextNameless);
     const from = base.symbol;
     const to = next.symbol;
     if (!from || !to) {
@@ -103,15 +106,50 @@ class Comparison implements Meaning {
       return base.delta === next.delta;
     }
     if (this.#pairing.forward.get(from.index) !== to.index) return this.#sameByPlace(base, next);
+    // The name of a number: the linker puts that into the code.
+    if (from.place === 'abs' || to.place === 'abs')
+      return from.place === to.place && from.value + BigInt(base.delta) === to.value + BigInt(next.delta);
     if (base.delta !== next.delta) return this.#sameInCode(base, next);
     return base.named || next.named || this.#sameNeighbour(base, next);
   }
 
-  /** A place in a section in which nothing has a name. */
+  /**
+   * clang makes one of a constant with a name and a literal of the same bytes, or not, whatever else is in the unit: then the constant has a name
+   * on one side only.
+   */
+  #sameMerged(base: Target, next: Target, nextNameless: boolean): boolean {
+    const [named, literal] = nextNameless ? [base, next] : [next, base];
+    const [side, other] = nextNameless ? [this.#base, this.#next] : [this.#next, this.#base];
+    const { symbol } = named;
+    const paired = nextNameless ? this.#pairing.forward : this.#pairing.backward;
+    if (symbol?.bind !== 'local' || symbol.size === 0 || named.delta !== 0 || paired.has(symbol.index)) return false;
+    const [from, to] = [side.elf.sections[named.section]!, other.elf.sections[literal.section]!];
+    if (isNobits(from) || isCode(to) || (from.flags & (SHF.write | SHF.exec)) !== 0) return false;
+    const { start, end } = this.#extentOf(other, literal);
+    const size = isStrings(to) ? mergeableSize(to, literal.offset) : literal.offset === start ? end - start : -1;
+    if (size !== symbol.size || !sameBytes(from, named.offset, to, literal.offset, size)) return false;
+    const addresses = (elf: ElfFile, { section, offset }: Target) =>
+      relocationsIn(elf.relocationsOf(section), offset, offset + size).length;
+    return addresses(side.elf, named) === 0 && addresses(other.elf, literal) === 0;
+  }
+
+  /** A place in a section in which nothing has a name: in code out of line, what stands there. */
   #sameBarePlace(base: Target, next: Target): boolean {
+    const left = pieceAt(this.#base, base.section, base.offset);
+    const right = pieceAt(this.#next, next.section, next.offset);
+    if (left && right) return this.#samePieces(left, right);
     const from = this.#base.elf.sections[base.section];
     const to = this.#next.elf.sections[next.section];
     return from !== undefined && to !== undefined && from.name === to.name && base.offset === next.offset;
+  }
+
+  #samePieces(left: Piece, right: Piece): boolean {
+    const size = pieceSize(this.#base, left);
+    if (size !== pieceSize(this.#next, right)) return false;
+    // Pieces may lead to each other in a circle: assumed equal until shown otherwise.
+    return this.#once(`${left.section.index}:${left.offset}:${right.section.index}:${right.offset}:${size}`, () =>
+      samePiece(this.#base, left, this.#next, right, size, (base, next) => this.sameTarget(base, next)),
+    );
   }
 
   /**
@@ -187,12 +225,18 @@ class Comparison implements Meaning {
 
   /** What two nameless constants point to. */
   #sameReferences(from: Section, baseAt: number, to: Section, nextAt: number, size: number): boolean {
-    const key = `${from.index}:${baseAt}:${to.index}:${nextAt}:${size}`;
+    // Tables may lead back to themselves: assumed equal until shown otherwise.
+    return this.#once(`${from.index}:${baseAt}:${to.index}:${nextAt}:${size}`, () =>
+      this.sameRelocations(from.index, baseAt, to.index, nextAt, size),
+    );
+  }
+
+  /** The answer under a key, found once; true while it is being looked for. */
+  #once(key: string, find: () => boolean): boolean {
     const known = this.#contents.get(key);
     if (known !== undefined) return known;
-    // Tables may lead back to themselves: assumed equal until shown otherwise.
     this.#contents.set(key, true);
-    const same = this.sameRelocations(from.index, baseAt, to.index, nextAt, size);
+    const same = find();
     this.#contents.set(key, same);
     return same;
   }
@@ -204,22 +248,25 @@ class Comparison implements Meaning {
     return this.#sameReferences(from, baseAt - (baseAt % size), to, nextAt - (nextAt % size), size);
   }
 
-  /** Constants among the code: of a vector's size at most, and up to the next one that anything refers to. */
+  /** Constants among the code: up to the next ones that anything refers to. */
   #samePool(base: Target, next: Target): boolean {
     const roomOf = (side: Side, { section, offset }: Target) => {
       const starts = this.#poolStarts(side, section);
-      const end = Math.min(offset + 16, poolEnd(side.elf, section, offset) ?? offset);
+      const end = poolEnd(side.elf, section, offset) ?? offset;
       return Math.min(end, starts[lastAtOrBefore(starts, offset) + 1] ?? end) - offset;
     };
-    const size = Math.min(roomOf(this.#base, base), roomOf(this.#next, next));
+    const [before, after] = [roomOf(this.#base, base), roomOf(this.#next, next)];
+    const size = Math.min(before, after);
     const [from, to] = [this.#base.elf.sections[base.section]!, this.#next.elf.sections[next.section]!];
     return (
       sameBytes(from, base.offset, to, next.offset, size) &&
-      this.sameRelocations(base.section, base.offset, next.section, next.offset, size)
+      this.sameRelocations(base.section, base.offset, next.section, next.offset, size) &&
+      isRoom(this.#base, from, base.offset + size, base.offset + before) &&
+      isRoom(this.#next, to, next.offset + size, next.offset + after)
     );
   }
 
-  /** Offsets in a section of code that relocations of AArch64 refer to through the section's symbol, in order. */
+  /** Offsets in a section of AArch64 code that its code refers to, directly or through the section's symbol, in order. */
   #poolStarts(side: Side, section: number): readonly number[] {
     let bySection = this.#pools.get(side.elf);
     if (!bySection) {
@@ -232,6 +279,11 @@ class Comparison implements Meaning {
       for (const { symbol, addend } of side.elf.relocationsOf(section)) {
         const target = side.elf.symbols[symbol];
         if (target?.type === 'section' && target.place === section) found.add(target.offset + addend);
+      }
+      for (const body of side.places.bodiesIn(section)) {
+        const scan = side.scanOf(body)?.scan;
+        for (let i = 0; scan && i < scan.count; i++)
+          if (scan.relSize[i] !== 0 && scan.target[i] !== RELOCATED) found.add(body.start + scan.target[i]!);
       }
       starts = [...found].sort((a, b) => a - b);
       bySection.set(section, starts);
@@ -339,9 +391,12 @@ function inPool(side: Side, target: Target): boolean {
   return !body || target.offset < body.start || target.offset >= body.start + body.size;
 }
 
-/** A place given as a distance from a label of a mergeable section that lies outside of what the label stands for. */
+/**
+ * A place given as a distance from a label of a mergeable section that lies outside of what the label stands for. Where the section's symbol
+ * gives the place, it is that place which is meant, whatever labels are in front: a bug table keeps one of the first string of all.
+ */
 function beside(section: Section, target: Target): boolean {
-  if (!target.symbol || target.delta === 0) return false;
+  if (!target.named || !target.symbol || target.delta === 0) return false;
   return target.delta < 0 || target.delta >= mergeableSize(section, target.offset - target.delta);
 }
 
@@ -349,39 +404,4 @@ function ordinalOf(side: Side, target: Target): number {
   const body = target.symbol ? side.places.bodyOf(target.symbol) : undefined;
   if (!body) return -1;
   return side.scanOf(body)?.ordinalAt(target.offset - body.start) ?? -1;
-}
-
-/** Per read-only section, the sorted offsets that relocations refer to. */
-function collectStarts(side: Side): Map<number, number[]> {
-  const { elf } = side;
-  const starts = new Map<number, Set<number>>();
-  const readOnly = elf.symbols.map(({ place }) => {
-    const section = typeof place === 'number' ? elf.sections[place] : undefined;
-    if (!section) return false;
-    const flags = section.flags & (SHF.alloc | SHF.exec | SHF.write | SHF.merge);
-    return flags === SHF.alloc || (flags === (SHF.alloc | SHF.write) && isRelro(section));
-  });
-  for (const from of elf.sections) {
-    if (!(from.flags & SHF.alloc)) continue;
-    const code = isCode(from);
-    for (const relocation of elf.relocationsOf(from.index)) {
-      if (!readOnly[relocation.symbol]) continue;
-      const symbol = elf.symbols[relocation.symbol]!;
-      const place = symbol.place as number;
-      let offset = symbol.offset;
-      if (symbol.type === 'section') {
-        const relative = relocationMeaning(elf.machine, relocation.type).pcRelative;
-        // Entries of tables of relative offsets count from a start that is not known here.
-        if (relative && !code) continue;
-        offset += relocation.addend + (relative && elf.machine === 62 ? exactBias(side, from, relocation.offset) : 0);
-      }
-      let set = starts.get(place);
-      if (!set) {
-        set = new Set();
-        starts.set(place, set);
-      }
-      set.add(offset);
-    }
-  }
-  return new Map([...starts].map(([section, set]) => [section, [...set].sort((a, b) => a - b)]));
 }

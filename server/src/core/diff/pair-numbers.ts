@@ -1,7 +1,7 @@
 import { isConstants, isNamelessConstant, isStrings, mergeableSize, placesOf } from '../asm/places.ts';
 import { relocationsIn, relocationTarget } from '../asm/targets.ts';
 import type { DwarfFunction, DwarfVariable } from '../dwarf/types.ts';
-import type { ElfSymbol } from '../elf/types.ts';
+import type { ElfFile, ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { lineField, withoutBits } from '../special/index.ts';
 
@@ -11,7 +11,7 @@ export interface OpenPairing {
   readonly backward: ReadonlyMap<number, number>;
   readonly pair: (base: ElfSymbol, next: ElfSymbol) => void;
   /** Kind of thing a symbol stands for, source file included: only like is paired with like. */
-  readonly kindOf: (symbol: ElfSymbol) => string;
+  readonly kindOf: (elf: ElfFile, symbol: ElfSymbol) => string;
 }
 
 /** More symbols without a partner than this are no renumbering. */
@@ -74,7 +74,7 @@ function collect(
     if ((symbol.type !== 'func' && symbol.type !== 'object') || !/\d/.test(symbol.name)) continue;
     count++;
     const place = placeKind(object, symbol);
-    const key = [place, kindOf(symbol), stem(symbol.name)].join('\0');
+    const key = [place, kindOf(object.elf, symbol), stem(symbol.name)].join('\0');
     let group = groups.get(key);
     if (!group) {
       group = { base: [], next: [], mutable: place === 'mutable' };

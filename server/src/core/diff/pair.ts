@@ -1,9 +1,15 @@
-import { isMapping, isNamelessConstant, placesOf, SHF } from '../asm/places.ts';
-import { relocationTarget } from '../asm/targets.ts';
-import type { ElfSymbol } from '../elf/types.ts';
+import { isDataLabel } from '../asm/labels.ts';
+import { isMapping, isNamelessConstant, SHF } from '../asm/places.ts';
+import type { SourceLocation } from '../dwarf/types.ts';
+import type { ElfFile, ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import type { Problem } from '../problem.ts';
+import { isMacroStatic } from '../special/index.ts';
+import { keptLine } from './edits.ts';
+import { baseName } from './line-text.ts';
+import { cloneStem, collectUsers, contentsKey, staticOf } from './pair-keys.ts';
 import { linesInNames, pairRenumbered } from './pair-numbers.ts';
+import type { SourceEdits } from './types.ts';
 
 /** Which symbol of the one object is which of the other. */
 export interface Pairing {
@@ -14,25 +20,20 @@ export interface Pairing {
   readonly problems: readonly Problem[];
 }
 
-/** A name with every number that the compiler appended taken out: `f.part.0.isra.1` → `f.part.isra`, `count.3` → `count`. */
-export function cloneStem(name: string): string {
-  return name.includes('.') ? name.replace(/\.\d+(?=\.|$)/g, '') : name;
-}
-
-/** What a symbol can be paired with: code with code, data with data. */
-function classOf(symbol: ElfSymbol): string {
+/** What a symbol can be paired with: code with code, data with data, whether assembly gave it a type or not. */
+function classOf(elf: ElfFile, symbol: ElfSymbol): string {
   if (symbol.type === 'func' || symbol.type === 'ifunc') return 'code';
-  if (symbol.type === 'object' || symbol.type === 'common') return 'data';
+  if (symbol.type === 'object' || symbol.type === 'common' || isDataLabel(elf, symbol)) return 'data';
   return symbol.type;
 }
 
 /**
  * Pairs the symbols of two objects: globals by name; locals by name and source file; what the compiler numbers (static
- * variables of functions, clones) by scope, use and contents instead of the number; then what macros number by line or counter, and
- * what changed between static and global.
+ * variables of functions, clones) by scope, unedited lines, use and contents instead of the number; then what macros number by line or counter,
+ * and what changed between static and global.
  */
-export function pairSymbols(base: ObjectModel, next: ObjectModel): Pairing {
-  const pairer = new Pairer(base, next);
+export function pairSymbols(base: ObjectModel, next: ObjectModel, edits?: SourceEdits): Pairing {
+  const pairer = new Pairer(base, next, edits);
   pairer.globals();
   pairer.sections();
   pairer.locals();
@@ -43,6 +44,9 @@ export function pairSymbols(base: ObjectModel, next: ObjectModel): Pairing {
 
 /** Linux's names from a counter of the unit: one more of them above, and each names another thing (`__UNIQUE_ID_ddebug461.78`). */
 const COUNTED = /(^|\.)__UNIQUE_ID_\w*\d/;
+
+/** What clang's ThinLTO appends to a static that other units use: a number made of the unit's contents, so any edit changes it. */
+const PROMOTED = /\.llvm\.\d+$/;
 
 /** Symbols of one side under one identity. */
 interface Group {
@@ -58,11 +62,13 @@ class Pairer implements Pairing {
   readonly problems: Problem[] = [];
   readonly #base: ObjectModel;
   readonly #next: ObjectModel;
+  readonly #edits: SourceEdits | undefined;
   readonly #users = new Map<ObjectModel, ReadonlyMap<number, string>>();
 
-  constructor(base: ObjectModel, next: ObjectModel) {
+  constructor(base: ObjectModel, next: ObjectModel, edits: SourceEdits | undefined) {
     this.#base = base;
     this.#next = next;
+    this.#edits = edits;
   }
 
   #pair(base: ElfSymbol, next: ElfSymbol): void {
@@ -73,14 +79,21 @@ class Pairer implements Pairing {
 
   globals(): void {
     const byName = new Map<string, ElfSymbol>();
+    const promoted: Group = { base: [], next: [], numbered: true };
     for (const symbol of this.#next.elf.symbols) {
-      if (symbol.bind !== 'local' && symbol.name !== '' && !byName.has(symbol.name)) byName.set(symbol.name, symbol);
+      if (symbol.bind === 'local' || symbol.name === '') continue;
+      if (!byName.has(symbol.name)) byName.set(symbol.name, symbol);
+      if (PROMOTED.test(symbol.name)) promoted.next.push(symbol);
     }
     for (const symbol of this.#base.elf.symbols) {
       if (symbol.bind === 'local' || symbol.name === '') continue;
       const partner = byName.get(symbol.name);
       if (partner) this.#pair(symbol, partner);
+      else if (PROMOTED.test(symbol.name)) promoted.base.push(symbol);
     }
+    const plain = (elf: ElfFile) => (symbol: ElfSymbol) =>
+      `${classOf(elf, symbol)}\0${symbol.name.replace(PROMOTED, '')}`;
+    this.#round(promoted, plain(this.#base.elf), plain(this.#next.elf));
   }
 
   /** Section symbols, by the section's name; several of one name in order. */
@@ -101,18 +114,18 @@ class Pairer implements Pairing {
     const manyFiles = fileCount(this.#base) > 1 || fileCount(this.#next) > 1;
     const groups = new Map<string, Group>();
     const collect = (object: ObjectModel, side: 'base' | 'next') => {
-      const scopes = staticScopes(object);
       const lines = linesInNames(object);
       for (const symbol of object.elf.symbols) {
         if (symbol.bind !== 'local' || symbol.type === 'section' || symbol.type === 'file' || symbol.name === '')
           continue;
         if (typeof symbol.place !== 'number' && symbol.place !== 'abs') continue;
         if (isNamelessConstant(object.elf, symbol) || isMapping(object.elf, symbol)) continue;
-        // `renumbered` decides on these.
-        if ((lines.size > 0 && lines.has(`${symbol.place}:${symbol.offset}`)) || COUNTED.test(symbol.name)) continue;
-        const scope = typeof symbol.place === 'number' ? scopes.get(symbol.place)?.get(symbol.offset) : undefined;
-        const name = scope !== undefined && classOf(symbol) !== 'code' ? scope : cloneStem(symbol.name);
-        const key = `${classOf(symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}\0${name}`;
+        // `renumbered` decides on these, but for labels.
+        const numbered = lines.size > 0 && lines.has(`${symbol.place}:${symbol.offset}`);
+        if ((numbered || COUNTED.test(symbol.name)) && symbol.type !== 'notype') continue;
+        const variable = classOf(object.elf, symbol) === 'code' ? undefined : staticOf(object, symbol);
+        const name = variable ? `${variable.scope}::${variable.name}` : cloneStem(symbol.name);
+        const key = `${classOf(object.elf, symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}\0${name}`;
         let group = groups.get(key);
         if (!group) {
           group = { base: [], next: [], numbered: false };
@@ -138,7 +151,8 @@ class Pairer implements Pairing {
       return;
     }
     // The most telling evidence first; each round pairs only what is unique under it.
-    const code = classOf(group.base[0]!) === 'code';
+    const code = classOf(this.#base.elf, group.base[0]!) === 'code';
+    if (!code && this.#edits) this.#byLine(group, this.#edits);
     const b = this.#base;
     const n = this.#next;
     const size = (_o: ObjectModel, s: ElfSymbol) => `${s.size}`;
@@ -165,13 +179,31 @@ class Pairer implements Pairing {
     }
     const left = group.base.filter((symbol) => !this.forward.has(symbol.index));
     const right = group.next.filter((symbol) => !this.backward.has(symbol.index));
-    if (left.length > 0 && right.length > 0 && !code && left.length !== right.length) {
+    const state = !code && !isMacroStatic(plainStatic(b, left[0]), sectionOf(b, left[0]));
+    if (left.length > 0 && right.length > 0 && state && left.length !== right.length) {
       this.problems.push({
         area: 'diff.pair',
         message: `The static variables ${left.map((one) => one.name).join(', ')} could not be told apart; they were paired in order. Give them different names.`,
       });
     }
     this.#inOrder({ base: left, next: right, numbered: true });
+  }
+
+  /** Variables that are declared where nobody edited anything. */
+  #byLine(group: Group, edits: SourceEdits): void {
+    const at = (decl: SourceLocation | undefined, line: number | undefined) =>
+      decl && line !== undefined ? `${baseName(decl.file)}:${line}` : undefined;
+    this.#round(
+      group,
+      (symbol) => {
+        const decl = staticOf(this.#base, symbol)?.decl;
+        return at(decl, decl && keptLine(edits, decl.file, decl.line)) ?? `edited ${symbol.index}`;
+      },
+      (symbol) => {
+        const decl = staticOf(this.#next, symbol)?.decl;
+        return at(decl, decl?.line) ?? '';
+      },
+    );
   }
 
   #round(group: Group, baseKey: (symbol: ElfSymbol) => string, nextKey: (symbol: ElfSymbol) => string): void {
@@ -202,7 +234,7 @@ class Pairer implements Pairing {
       forward: this.forward,
       backward: this.backward,
       pair: (base, next) => this.#pair(base, next),
-      kindOf: (symbol) => `${classOf(symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}`,
+      kindOf: (elf, symbol) => `${classOf(elf, symbol)}\0${manyFiles ? (symbol.file ?? '') : ''}`,
     });
   }
 
@@ -211,11 +243,12 @@ class Pairer implements Pairing {
     const byName = new Map<string, ElfSymbol>();
     for (const symbol of this.#next.elf.symbols) {
       if (this.backward.has(symbol.index) || typeof symbol.place === 'string' || symbol.type === 'section') continue;
-      if (symbol.name !== '' && symbol.type !== 'file') byName.set(`${classOf(symbol)}\0${symbol.name}`, symbol);
+      if (symbol.name !== '' && symbol.type !== 'file')
+        byName.set(`${classOf(this.#next.elf, symbol)}\0${symbol.name}`, symbol);
     }
     for (const symbol of this.#base.elf.symbols) {
       if (this.forward.has(symbol.index) || typeof symbol.place === 'string' || symbol.type === 'section') continue;
-      const partner = byName.get(`${classOf(symbol)}\0${symbol.name}`);
+      const partner = byName.get(`${classOf(this.#base.elf, symbol)}\0${symbol.name}`);
       if (partner && partner.bind !== symbol.bind) this.#pair(symbol, partner);
     }
   }
@@ -256,42 +289,12 @@ function fileCount(object: ObjectModel): number {
   return files.size;
 }
 
-/** `scope::name` of static variables in functions, by section and offset, from the debug information. */
-function staticScopes(object: ObjectModel): ReadonlyMap<number, ReadonlyMap<number, string>> {
-  const scopes = new Map<number, Map<number, string>>();
-  for (const { place, scope, name } of object.dwarf.variables) {
-    if (!place || !scope) continue;
-    let inSection = scopes.get(place.section);
-    if (!inSection) {
-      inSection = new Map();
-      scopes.set(place.section, inSection);
-    }
-    inSection.set(place.offset, `${scope}::${name}`);
-  }
-  return scopes;
-}
+/** Name of a static variable in the source: without the compiler's number and clang's function in front. */
+const plainStatic = (object: ObjectModel, symbol: ElfSymbol | undefined): string =>
+  symbol ? (staticOf(object, symbol)?.name ?? cloneStem(symbol.name).replace(/^.*\./, '')) : '';
 
-/** Symbol index → sorted names of the functions that refer to it. */
-function collectUsers(object: ObjectModel): ReadonlyMap<number, string> {
-  const places = placesOf(object.elf);
-  const users = new Map<number, Set<string>>();
-  for (const body of places.bodies) {
-    const name = cloneStem(body.symbols[0]!.name);
-    for (const relocation of object.elf.relocationsOf(body.section)) {
-      if (relocation.offset < body.start || relocation.offset >= body.start + body.size) continue;
-      // Bias 4 is right but for instructions with an immediate; the few bytes do not matter for telling users apart.
-      const { symbol } = relocationTarget(places, relocation, object.elf.machine === 62 ? 4 : 0);
-      if (!symbol) continue;
-      let set = users.get(symbol.index);
-      if (!set) {
-        set = new Set();
-        users.set(symbol.index, set);
-      }
-      set.add(name);
-    }
-  }
-  return new Map([...users].map(([index, names]) => [index, [...names].sort().join(',')]));
-}
+const sectionOf = (object: ObjectModel, symbol: ElfSymbol | undefined): string =>
+  typeof symbol?.place === 'number' ? (object.elf.sections[symbol.place]?.name ?? '') : '';
 
 /** bss, data, read-only data, thread-local: what a section is for. */
 export function sectionKind(object: ObjectModel, symbol: ElfSymbol): string {
@@ -305,20 +308,4 @@ export function sectionKind(object: ObjectModel, symbol: ElfSymbol): string {
   // Constants with relocations are read-only once the dynamic linker is done.
   if (!(section.flags & SHF.write) || section.name.startsWith('.data.rel.ro')) return 'rodata';
   return `${tls}${nobits ? 'bss' : 'data'}`;
-}
-
-/** Contents as a key: the bytes, with relocations by offset, symbol name and addend. */
-function contentsKey(object: ObjectModel, symbol: ElfSymbol): string {
-  if (typeof symbol.place !== 'number') return '';
-  const section = object.elf.sections[symbol.place];
-  if (!section) return '';
-  const end = symbol.offset + symbol.size;
-  let key = Array.from(section.data.subarray(symbol.offset, end), (byte) => String.fromCharCode(byte)).join('');
-  for (const relocation of object.elf.relocationsOf(symbol.place)) {
-    if (relocation.offset < symbol.offset || relocation.offset >= end) continue;
-    const target = object.elf.symbols[relocation.symbol];
-    const name = target && target.bind !== 'local' ? target.name : '';
-    key += `|${relocation.offset - symbol.offset},${relocation.type},${name}`;
-  }
-  return key;
 }

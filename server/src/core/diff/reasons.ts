@@ -7,7 +7,7 @@ import { differences, isOwnLine } from './differences.ts';
 import { hunksOf, touches } from './edits.ts';
 import type { BodyChange } from './functions.ts';
 import type { Side } from './meaning.ts';
-import { cloneStem } from './pair.ts';
+import { cloneStem } from './pair-keys.ts';
 import { typeReasons } from './type-causes.ts';
 import type { AlignedRow, FirstDifference, Reason, SourceEdits, TypeChange } from './types.ts';
 import { untouchedCallees } from './untouched.ts';

@@ -193,8 +193,8 @@ function directCalls({ elf }: ObjectModel, section: Section, functions: SymbolMa
       const offset = body.start + scan.start[i]!;
       const from = functions.at(section.index, offset);
       const target = functions.at(section.index, body.start + to);
-      if (!from || !target || from === target || target.offset !== body.start + to) continue;
-      list.push({ from, section, offset, target, call: true, inside: false });
+      if (!from || !target || from === target) continue;
+      list.push({ from, section, offset, target, call: true, inside: target.offset !== body.start + to });
     }
   }
 }

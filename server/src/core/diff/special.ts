@@ -1,8 +1,7 @@
 import { equalBytes } from '../asm/bytes.ts';
-import { type Body, isNobits } from '../asm/places.ts';
-import { relocationMeaning } from '../asm/relocation.ts';
+import type { Body } from '../asm/places.ts';
 import { callsAt, locationAt } from '../asm/source.ts';
-import { relocationsIn, relocationTarget } from '../asm/targets.ts';
+import { relocationTarget } from '../asm/targets.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
 import type { Relocation, Section } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
@@ -10,15 +9,13 @@ import {
   type AlternativeLayout,
   alternativeLayout,
   distanceIn,
-  pieceEnd,
   type SpecialEntry,
   type SpecialTable,
-  specialKind,
   specialTablesOf,
 } from '../special/index.ts';
 import type { CodeComparer } from './code.ts';
-import { sameBytes } from './contents.ts';
 import type { Meaning, Side } from './meaning.ts';
+import { familyOf, type Piece, pieceAt, pieceSize, samePiece } from './pieces.ts';
 import type { Reason, SpecialDifference } from './types.ts';
 
 /** Compares what the special sections (alternatives, bug and exception tables, static branches ...) say about functions. */
@@ -149,7 +146,7 @@ class Comparer implements SpecialComparer {
       const to = n.relocations[k]!;
       const at = from.offset - b.start;
       if (at !== to.offset - n.start) return 'references';
-      if (family(this.#base, from) !== family(this.#next, to)) return 'references';
+      if (familyOf(this.#base, from) !== familyOf(this.#next, to)) return 'references';
       if (!this.#sameReference(b, from, n, to, at)) return fieldName(kind, at, b.table.entrySize);
     }
     return undefined;
@@ -212,49 +209,21 @@ class Comparer implements SpecialComparer {
     const left = pieceOf(this.#base, from);
     const right = pieceOf(this.#next, to);
     if (!left && !right) return undefined;
-    if (!left || !right || left.section.name !== right.section.name) return false;
+    if (!left || !right) return false;
     const alternative = b.table.kind.kind === 'alternative';
     const lengthOf = (side: Side, entry: SpecialEntry, piece: Piece) =>
       alternative
         ? (entry.table.section.data[entry.start + this.#layoutOf(side, entry.table).replacementLength] ?? 0)
-        : pieceEnd(side.elf, piece.section, piece.offset) - piece.offset;
+        : pieceSize(side, piece);
     const size = lengthOf(this.#base, b, left);
     if (size !== lengthOf(this.#next, n, right)) return false;
-    if (isNobits(left.section) || isNobits(right.section)) return false;
-    if (!sameBytes(left.section, left.offset, right.section, right.offset, size)) return false;
-    return this.#sameCodeRelocations(left, right, size);
+    return samePiece(this.#base, left, this.#next, right, size, (one, other) => this.#meaning.sameTarget(one, other));
   }
-
-  #sameCodeRelocations(left: Piece, right: Piece, size: number): boolean {
-    const before = relocationsIn(this.#base.elf.relocationsOf(left.section.index), left.offset, left.offset + size);
-    const after = relocationsIn(this.#next.elf.relocationsOf(right.section.index), right.offset, right.offset + size);
-    if (before.length !== after.length) return false;
-    return before.every((b, k) => {
-      const n = after[k]!;
-      if (b.offset - left.offset !== n.offset - right.offset) return false;
-      if (family(this.#base, b) !== family(this.#next, n)) return false;
-      // Calls and jumps end with their field; for the few instructions with an immediate behind it the shift is the same on both sides.
-      const bias = relocationMeaning(this.#base.elf.machine, b.type).pcRelative ? 4 : 0;
-      return this.#meaning.sameTarget(
-        relocationTarget(this.#base.places, b, bias),
-        relocationTarget(this.#next.places, n, bias),
-      );
-    });
-  }
-}
-
-/** A place in a section of code out of line. */
-interface Piece {
-  readonly section: Section;
-  readonly offset: number;
 }
 
 function pieceOf(side: Side, { symbol, addend }: Relocation): Piece | undefined {
   const target = side.elf.symbols[symbol];
-  if (typeof target?.place !== 'number') return undefined;
-  const section = side.elf.sections[target.place];
-  if (!section || specialKind(section.name)?.kind !== 'parts') return undefined;
-  return { section, offset: target.offset + addend };
+  return typeof target?.place === 'number' ? pieceAt(side, target.place, target.offset + addend) : undefined;
 }
 
 function entriesOf(side: Side, body: Body): readonly SpecialEntry[] {
@@ -269,10 +238,6 @@ function positionOf(side: Side, body: Body, { about }: SpecialEntry, byOffset: b
   if (byOffset) return { piece: 0, at: offset };
   const ordinal = side.scanOf(body)?.ordinalAt(offset) ?? -1;
   return { piece: 0, at: ordinal >= 0 ? ordinal : offset };
-}
-
-function family(side: Side, { type }: Relocation): number {
-  return relocationMeaning(side.elf.machine, type).family;
 }
 
 function fieldName(kind: string, at: number, size: number): string {

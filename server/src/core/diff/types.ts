@@ -16,6 +16,8 @@ export interface Provenance {
   readonly compiler: string;
   /** `git:<rev>`, `folder:<path>` or `file:<path>`. */
   readonly baseline: string;
+  /** The baseline does not have the source: the base object is that of an empty file. */
+  readonly added?: true;
 }
 
 /** The two objects of one unit: as it runs (base) and as edited (next). */
@@ -106,7 +108,7 @@ export interface ConstantUse {
   readonly text: boolean;
 }
 
-/** A data object (STT_OBJECT, STT_TLS, common, or a nameless constant) that differs. */
+/** A data object (STT_OBJECT, STT_TLS, common, a label of assembly in a section of data, or a nameless constant) that differs. */
 export interface DataChange {
   /** Name in the base object, or in the next one for new data. */
   readonly name: string;
@@ -218,6 +220,20 @@ export interface SpecialChange {
   readonly differences: readonly SpecialDifference[];
 }
 
+/** Bytes that belong to no function and no variable, and that the other object does not have so: code behind a function's `.size`, nameless data. */
+export interface LooseChange {
+  /** Name of the section, e.g. `.text`. */
+  readonly section: string;
+  /** The object that has them. */
+  readonly side: 'base' | 'next';
+  /** Whether the section holds code. */
+  readonly code: boolean;
+  /** Where they begin: section index and byte offset. */
+  readonly place: { readonly section: number; readonly offset: number };
+  /** Bytes. */
+  readonly size: number;
+}
+
 /** All differences of one pair. */
 export interface ObjectDiff {
   readonly functions: readonly FunctionChange[];
@@ -229,6 +245,8 @@ export interface ObjectDiff {
   readonly inlining: readonly InlineChange[];
   /** Functions whose code is the same, but not what the special sections say about it; each is in `functions`, too. */
   readonly special: readonly SpecialChange[];
+  /** What differs among the bytes that no symbol covers: no payload carries them. */
+  readonly loose: readonly LooseChange[];
   /** Base symbol index → next symbol index for every paired symbol (functions, data, static locals, sections). */
   readonly pairing: ReadonlyMap<number, number>;
   readonly problems: readonly Problem[];

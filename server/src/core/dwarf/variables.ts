@@ -127,7 +127,7 @@ function scopeName(context: FunctionContext, scopeKey: number): string {
 }
 
 /**
- * clang leaves the statics of inlined functions in a nameless subprogram; their symbol is named `function.variable`.
+ * clang leaves the statics of inlined functions in a nameless subprogram; their symbol is named `function.variable` or `function.variable.7`.
  * Empty where no symbol tells.
  */
 function scopeBySymbol(
@@ -137,8 +137,9 @@ function scopeBySymbol(
 ): string {
   if (!place) return '';
   for (const symbol of symbols().get(`${place.section}:${place.offset}`) ?? []) {
-    const match = /^(.+)\.([^.]+)(?:\.\d+)?$/.exec(symbol);
-    if (match?.[2] === name) return match[1]!;
+    // The second one of a name has a number behind it.
+    const plain = symbol.replace(/\.\d+$/, '');
+    if (plain.endsWith(`.${name}`)) return plain.slice(0, -name.length - 1);
   }
   return '';
 }

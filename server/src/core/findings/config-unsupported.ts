@@ -48,8 +48,10 @@ export const configUnsupported: Hazard = {
         ),
       ];
     }
-    if (differs(input) && !(base.dwarf.present && next.dwarf.present) && hasCode(next)) {
-      const side = next.dwarf.present ? 'base' : base.dwarf.present ? 'next' : 'base and next';
+    // The object of an empty file has none: nothing is in it.
+    const isThere = base.dwarf.present || provenance.added === true;
+    if (differs(input) && !(isThere && next.dwarf.present) && hasCode(next)) {
+      const side = next.dwarf.present ? 'base' : isThere ? 'next' : 'base and next';
       return [
         state(
           'no-debug-info',

@@ -23,7 +23,9 @@ export const dataSectionMoved: Hazard = {
             ? 'It became const: the patched functions get a copy with its initial contents, and what the running program wrote into the old one, which others go on using, they do not see'
             : from === 'rodata'
               ? 'It lost its const, but the running copy stays in memory that cannot be written: patched code that writes it would crash'
-              : 'The running copy stays where it is and keeps the value it has: a new initial value has no effect';
+              : from.endsWith('ro_after_init')
+                ? 'The running copy stays in memory that cannot be written since the kernel started: patched code that writes it would crash'
+                : 'The running copy stays where it is and keeps the value it has: a new initial value has no effect';
         const wayOut =
           to === 'rodata'
             ? 'Check that nothing writes it while the program runs'

@@ -1,4 +1,5 @@
 import { equalBytes } from '../asm/bytes.ts';
+import { isDataLabel } from '../asm/labels.ts';
 import { isRecord, placesOf } from '../asm/places.ts';
 import { relocationTarget } from '../asm/targets.ts';
 import { referencesOf } from '../diff/references.ts';
@@ -11,8 +12,10 @@ import { bootList } from './data.ts';
 import { running } from './layout-finding.ts';
 import { finding, listed, unitPlace } from './support.ts';
 import type { Finding, Hazard, HazardInput } from './types.ts';
+import { uncovered } from './uncovered.ts';
 
 const SHT_PROGBITS = 1;
+const SHT_NOBITS = 8;
 const SHF_WRITE = 1;
 const SHF_ALLOC = 2;
 const SHF_EXECINSTR = 4;
@@ -37,7 +40,7 @@ export const editNotCovered: Hazard = {
     const { base, next } = input.pair;
     const before = openSections(base);
     const after = openSections(next);
-    const findings: Finding[] = [...registered(input)];
+    const findings: Finding[] = [...registered(input), ...uncovered(input)];
     for (const name of [...new Set([...before.keys(), ...after.keys()])].sort()) {
       const old = before.get(name) ?? [];
       const now = after.get(name) ?? [];
@@ -144,8 +147,10 @@ function openSections(object: ObjectModel): Map<string, Section[]> {
   const { elf } = object;
   const named = new Set<number>();
   const places = placesOf(elf);
-  for (const { type, place } of elf.symbols) {
-    if (typeof place === 'number' && (type === 'object' || type === 'tls' || type === 'func')) named.add(place);
+  for (const symbol of elf.symbols) {
+    const { type, place } = symbol;
+    if (typeof place !== 'number') continue;
+    if (type === 'object' || type === 'tls' || type === 'func' || isDataLabel(elf, symbol)) named.add(place);
   }
   const map = new Map<string, Section[]>();
   for (const section of elf.sections) {
@@ -154,7 +159,12 @@ function openSections(object: ObjectModel): Map<string, Section[]> {
     const nameless = isLoose(section);
     if ((section.flags & SHF_EXECINSTR) !== 0 && (!nameless || places.bodiesIn(section.index).length > 0)) continue;
     if (covered.test(section.name) && !nameless) continue;
-    if (section.type !== SHT_PROGBITS && !startup.test(section.name) && !section.name.startsWith('.fini_array'))
+    if (
+      section.type !== SHT_PROGBITS &&
+      !nameless &&
+      !startup.test(section.name) &&
+      !section.name.startsWith('.fini_array')
+    )
       continue;
     const list = map.get(section.name);
     if (list) list.push(section);
@@ -168,7 +178,7 @@ function sameBytes(base: ObjectModel, old: readonly Section[], next: ObjectModel
   if (old.length !== now.length) return false;
   return old.every((one, at) => {
     const other = now[at]!;
-    if (one.data.length !== other.data.length) return false;
+    if (one.data.length !== other.data.length || one.size !== other.size) return false;
     if (base.elf.relocationsOf(one.index).length > 0 || next.elf.relocationsOf(other.index).length > 0) return false;
     return equalBytes(one.data, 0, other.data, 0, one.data.length);
   });
@@ -181,6 +191,7 @@ function sameBytes(base: ObjectModel, old: readonly Section[], next: ObjectModel
 function isLoose(section: Section): boolean {
   const { name, flags, type } = section;
   if (isRecord(section)) return false;
+  if (type === SHT_NOBITS) return /^\.l?bss(\.|$)/.test(name);
   if (type !== SHT_PROGBITS || /^\.(data\.rel\.ro|eh_frame|livepatch\.)|\.LPBX\d+$/.test(name)) return false;
   return (flags & SHF_EXECINSTR) !== 0 || ((flags & SHF_WRITE) !== 0 && /^\.data(\.|$)/.test(name));
 }
@@ -191,6 +202,7 @@ function loose({ elf }: ObjectModel, name: string): boolean {
 
 /** The relocations of a section as words, and its bytes outside of them as one. */
 function wordsOf({ elf }: ObjectModel, section: Section): string[] {
+  if (section.type === SHT_NOBITS) return [`${section.size} bytes`];
   const words: string[] = [];
   const bytes = new Uint8Array(section.data);
   const places = placesOf(elf);

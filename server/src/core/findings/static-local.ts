@@ -1,5 +1,6 @@
 import type { DataChange } from '../diff/types.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
+import { isMacroStatic } from '../special/index.ts';
 import { fateOf } from './constants.ts';
 import { isInitData, isPercpu, oldPlace, resizedData } from './data.ts';
 import { afterEdits, dataName, finding, isGenerated, labelOf, revertHunk } from './support.ts';
@@ -12,9 +13,14 @@ const lone = (input: HazardInput, status: DataChange['status']): readonly DataCh
       data.status === status &&
       !data.tls &&
       !isGenerated(data) &&
+      !isMacroData(data) &&
       !isPercpu(data) &&
       !isInitData(data),
   );
+
+/** Flags, keys and descriptions that macros make: nobody keeps anything in them that would be missed. */
+const isMacroData = ({ name, baseSection, nextSection }: DataChange): boolean =>
+  isMacroStatic(name.replace(/\.\d+$/, '').replace(/^.*\./, ''), nextSection ?? baseSection ?? '');
 
 /** `static-local-new`: it starts with its initial value when the patch is applied, and is gone when the patch is reverted. */
 export const staticLocalNew: Hazard = {

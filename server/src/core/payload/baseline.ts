@@ -47,7 +47,7 @@ const isDirect = (kind: number): boolean => kind === KIND.branch || kind === KIN
 export function compareToLinked(base: ElfFile, body: Body, home: Home, linked: ElfSymbol): BaselineResult {
   const section = base.sections[body.section];
   const code = section?.data.subarray(body.start, body.start + body.size);
-  const running = bytesAt(home.module.elf, linked.value, linked.size);
+  const running = bytesAt(home.module.elf, linked.value, linked.size + (body.tail ?? 0));
   if (!code || !running || running.length === 0)
     return { same: false, at: 0, why: 'the linked file has no code at the symbol' };
   const comparison = new Comparison(base, body, home, linked, x86Scanner.scan(code), x86Scanner.scan(running));

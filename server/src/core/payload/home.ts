@@ -130,6 +130,15 @@ export function linkedSymbol(home: Home, symbol: ElfSymbol): ElfSymbol | undefin
   return hidden?.length === 1 ? hidden[0] : undefined;
 }
 
+/** A definition that every object of the linked file could refer to: global, or hidden, which the linker makes local without a file's name. */
+export function sharedSymbol(elf: ElfFile, name: string): ElfSymbol | undefined {
+  const symbols = moduleSymbols(elf);
+  return (
+    symbols.globals.get(name) ??
+    symbols.groups.flatMap((group) => (group.file === '' ? group.symbols : [])).find((one) => one.name === name)
+  );
+}
+
 /** Bytes of a linked file at a virtual address, as the file has them; undefined outside of its sections with contents. */
 export function bytesAt(elf: ElfFile, address: bigint, size: number): Uint8Array | undefined {
   for (const section of elf.sections) {

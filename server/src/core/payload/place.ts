@@ -3,7 +3,7 @@ import { relocationsIn } from '../asm/targets.ts';
 import type { ElfFile } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
 import { compareToLinked } from './baseline.ts';
-import { fileOf, type Home, homesIn, linkedSymbol } from './home.ts';
+import { fileOf, type Home, homesIn, linkedSymbol, sharedSymbol } from './home.ts';
 import type { PlannedUnit } from './plan.ts';
 import { refusal } from './refusal.ts';
 import type { Replacement, Selection } from './select.ts';
@@ -27,24 +27,46 @@ export interface SelectedUnit {
  * Finds the linked file, and the place in it, that each unit is part of. Names come first; where they fit several places (sources of one name,
  * one source compiled for several programs) the code decides. With `options.modules`, units of other files are left aside. No function is
  * redirected twice: of two units that both claim it, the one goes that fits the linked file less.
+ * @param moved names that units defined and define no longer
  */
 export function placeUnits(
   units: readonly SelectedUnit[],
   modules: readonly LinkedModule[],
   options: PlanOptions,
+  moved: ReadonlySet<string>,
 ): Placement {
   const planned: PlannedUnit[] = [];
   const leftOut: { name: string; why: string }[] = [];
   const refusals: Finding[] = [];
+  const fresh: PatchUnit[] = [];
   for (const { unit, selection } of units) {
+    if (unit.pair.provenance.added) {
+      fresh.push(unit);
+      continue;
+    }
     const home = findHome(unit, selection, modules, options);
+    // A unit that has nothing but new data and is in no linked file of ours lends nothing: who needs it is told.
+    if ('code' in home && selection.replaced.length === 0 && !unit.diff.functions.some((one) => one.status === 'new'))
+      continue;
     if ('code' in home) refusals.push(home);
     else if ('elsewhere' in home) leftOut.push(...named(selection.replaced, `it is part of ${home.elsewhere}`));
     else planned.push({ unit, replaced: selection.replaced, home });
   }
   const once = withoutTwins(planned);
+  // Sources that the program was built without are where those are that use them.
+  const main = once.planned.find((one) => one.replaced.length > 0)?.home.module;
+  const lent: PlannedUnit[] = [];
+  for (const unit of main ? fresh : []) {
+    const twice = definedTwice(unit.pair.next.elf, main!.elf, moved);
+    if (twice === undefined) lent.push({ unit, replaced: [], home: { module: main!, group: undefined, found: 0 } });
+    else
+      leftOut.push({
+        name: unit.pair.provenance.unit,
+        why: `it defines ${twice}, which ${main!.path} has already: it is part of another program`,
+      });
+  }
   return {
-    planned: once.planned,
+    planned: [...once.planned, ...lent],
     leftOut: [...leftOut, ...once.leftOut],
     refusals: [...refusals, ...once.refusals],
   };
@@ -135,6 +157,29 @@ function differing(unit: PatchUnit, selection: Selection, home: Home): string[] 
 function holds(base: ElfFile, body: Body | undefined, home: Home): boolean {
   const linked = body && linkedSymbol(home, body.symbols[0]!);
   return linked !== undefined && compareToLinked(base, body!, home, linked).same;
+}
+
+/** A global of an object that cannot be linked into a file, since that has one of this name: a test with its own `main` and its own versions of functions. */
+function definedTwice(object: ElfFile, linked: ElfFile, moved: ReadonlySet<string>): string | undefined {
+  return object.symbols.find(
+    ({ name, bind, place, type }) =>
+      bind === 'global' &&
+      typeof place === 'number' &&
+      (type === 'func' || type === 'object') &&
+      !moved.has(name) &&
+      ((shared) => shared !== undefined && shared.bind !== 'weak' && typeof shared.place === 'number')(
+        sharedSymbol(linked, name),
+      ),
+  )?.name;
+}
+
+/** Whether a linked file was built from an object, as it is: it holds functions of it, and none otherwise. */
+export function isPartOf(object: ElfFile, module: LinkedModule): boolean {
+  const { bodies } = placesOf(object);
+  return homesIn(object, module).some((home) => {
+    const linked = bodies.filter((body) => linkedSymbol(home, body.symbols[0]!) !== undefined);
+    return linked.length > 0 && linked.every((body) => holds(object, body, home));
+  });
 }
 
 /** Share of all functions of a unit that a linked file holds as they are, from 0 to 1. */

@@ -1,8 +1,9 @@
-import { isCode, isNamelessConstant, isNobits, isStrings, placesOf, SHF } from '../asm/places.ts';
+import { dataSize } from '../asm/labels.ts';
+import { isCode, isNamelessConstant, isNobits, isRecord, isRelro, isStrings, placesOf, SHF } from '../asm/places.ts';
 import { relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
-import { fileOf, type Home } from './home.ts';
+import { fileOf, type Home, sharedSymbol } from './home.ts';
 import { importOf } from './import.ts';
 import { mergeableAt } from './mergeable.ts';
 import { type AnyPiece, alignmentAt, type ChosenUnit, type CodeTarget, Planner, type Resolved } from './planner.ts';
@@ -33,9 +34,10 @@ export interface Plan {
 /**
  * Collects everything that the new code of a running program needs: its own parts, new functions and data, constants; and decides for each
  * reference whether it means something in the payload or something that runs already.
+ * @param moved names that units defined and define no longer
  */
-export function makePlan(units: readonly PlannedUnit[]): Plan {
-  const planner = new ProcessPlanner(units);
+export function makePlan(units: readonly PlannedUnit[], moved: ReadonlySet<string> = new Set()): Plan {
+  const planner = new ProcessPlanner(units, moved);
   for (const [index, unit] of units.entries()) for (const one of unit.replaced) planner.pieceOf(index, one);
   planner.run();
   return planner;
@@ -44,6 +46,12 @@ export function makePlan(units: readonly PlannedUnit[]): Plan {
 /** Names by symbol tables and the dynamic linker, sections as the compiler had them. */
 class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
   readonly #imports = new Map<string, ImportedSymbol & { weak: boolean }>();
+  readonly #moved: ReadonlySet<string>;
+
+  constructor(units: readonly PlannedUnit[], moved: ReadonlySet<string>) {
+    super(units);
+    this.#moved = moved;
+  }
 
   get imports(): readonly (ImportedSymbol & { weak: boolean })[] {
     return [...this.#imports.values()];
@@ -93,11 +101,38 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
       return { to: { kind: 'piece', piece: made }, delta };
     }
     const added = this.added.get(symbol.name);
-    if (added && typeof added.symbol.place === 'number') {
+    if (added && typeof added.symbol.place === 'number' && !this.#runsAlready(piece.unit, added)) {
       const to = this.#definition(added.unit, added.symbol);
       if (to !== undefined) return { to: { kind: 'piece', piece: to }, delta };
     }
     return this.#import(piece.unit, symbol, delta, symbol.bind === 'weak');
+  }
+
+  /**
+   * A name that a unit defines for the first time, and that the program has all the same. A variable that moved from one source to another keeps
+   * its place and its value: a second copy would divide the state. Code and constants that moved are carried, since they may have been edited on the way.
+   * Anything else of that name is not this program's: a test's own version of a function, for instance.
+   */
+  #runsAlready(unit: number, added: { readonly unit: number; readonly symbol: ElfSymbol }): boolean {
+    const { symbol } = added;
+    const { module } = this.units[unit]!.home;
+    const linked = sharedSymbol(module.elf, symbol.name);
+    if (linked === undefined || typeof linked.place !== 'number') return false;
+    // The linker would take the new definition.
+    if (linked.bind === 'weak' && symbol.bind !== 'weak') return false;
+    if (!this.#moved.has(symbol.name)) return true;
+    const section = this.next(added.unit).sections[symbol.place as number];
+    if (section === undefined || (section.flags & SHF.write) === 0) return false;
+    if (linked.size !== symbol.size)
+      this.refusals.push(
+        refusal(
+          'data-size-changed',
+          symbol.name,
+          `${symbol.name} moved to ${this.units[added.unit]!.unit.pair.provenance.unit} and has ${symbol.size} bytes there, and ${linked.size} in ${module.path}: the program goes on with the old one. Keep its size.`,
+          { base: linked.size, next: symbol.size },
+        ),
+      );
+    return true;
   }
 
   /** Piece of a new definition of any unit. */
@@ -105,7 +140,8 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     const section = this.next(unit).sections[symbol.place as number];
     if (!section) return undefined;
     if (isCode(section)) return this.#function(unit, symbol, true);
-    return this.#piece(unit, section, symbol.offset, symbol.offset + symbol.size, 'data', symbol.name, true);
+    const end = symbol.offset + dataSize(this.next(unit), symbol);
+    return this.#piece(unit, section, symbol.offset, end, 'data', symbol.name, true);
   }
 
   protected code(piece: Piece, relocation: Relocation, _target: Target, found: CodeTarget, call: boolean): Resolved {
@@ -143,6 +179,12 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     if (symbol && isNamelessConstant(elf, symbol))
       return constant(symbol.offset, symbol.offset + symbol.size, symbol.name);
     if (!symbol) {
+      if (section.flags & SHF.write && !isRelro(section) && !isRecord(section))
+        return this.forbidden(
+          piece,
+          relocation,
+          `it refers to data without a name in ${section.name}, of which the program has its own copy`,
+        );
       const start = this.#gapStart(piece.unit, section, target.offset);
       return constant(start, placesOf(elf).extent(section.index, target.offset), section.name);
     }
@@ -167,7 +209,7 @@ class ProcessPlanner extends Planner<PlannedUnit, Piece> implements Plan {
     if (base && !(readOnly && (changed || this.#holdsLabels(piece.unit, section, symbol))))
       return this.#import(piece.unit, base, target.delta, false);
     if (symbol.size === 0 && !isNobits(section)) return constant(0, section.size, section.name);
-    const end = symbol.offset + symbol.size;
+    const end = symbol.offset + dataSize(elf, symbol);
     const made = this.#piece(piece.unit, section, symbol.offset, end, 'data', symbol.name, !base);
     return { to: { kind: 'piece', piece: made }, delta: target.delta };
   }

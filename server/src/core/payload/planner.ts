@@ -1,7 +1,7 @@
 import { type Body, isCode, placesOf, SHF } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
-import { instructionAt, KIND, type Scan } from '../asm/scan.ts';
-import { codeBias, relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
+import { instructionAt, KIND, RELOCATED, type Scan } from '../asm/scan.ts';
+import { codeBias, dropRelocated, placeTarget, relocationsIn, relocationTarget, type Target } from '../asm/targets.ts';
 import { x86Scanner } from '../asm/x86.ts';
 import type { SourceLocation } from '../dwarf/types.ts';
 import type { ElfFile, ElfSymbol, Relocation, Section } from '../elf/types.ts';
@@ -10,6 +10,7 @@ import type { Finding } from '../findings/types.ts';
 import { refusal } from './refusal.ts';
 import { isColdPartOf, type Replacement } from './select.ts';
 import type { PatchUnit } from './types.ts';
+import { R } from './x86.ts';
 
 /** A unit with the functions that were chosen in it. */
 export interface ChosenUnit {
@@ -167,7 +168,6 @@ export abstract class Planner<U extends ChosenUnit, P extends AnyPiece> {
 
   #relocate(piece: P): void {
     const relocations = relocationsIn(this.next(piece.unit).relocationsOf(piece.section.index), piece.start, piece.end);
-    if (relocations.length === 0) return;
     const scan = isCode(piece.section)
       ? x86Scanner.scan(piece.section.data.subarray(piece.start, piece.end))
       : undefined;
@@ -175,6 +175,36 @@ export abstract class Planner<U extends ChosenUnit, P extends AnyPiece> {
       const made = this.#reference(piece, relocation, scan);
       if (made) piece.relocations.push(made);
     }
+    if (scan) this.#resolved(piece, scan, relocations);
+  }
+
+  /**
+   * References out of a function to what shares its section: the assembler filled them in and left no relocation. The new code does not stand
+   * there, so each gets one.
+   */
+  #resolved(piece: P, scan: Scan, relocations: readonly Relocation[]): void {
+    dropRelocated(scan, relocations, piece.start);
+    const size = piece.end - piece.start;
+    for (let i = 0; i < scan.count; i++) {
+      const to = scan.target[i]!;
+      if (scan.relSize[i] === 0 || to === RELOCATED || (to >= 0 && to < size)) continue;
+      const at = scan.start[i]! + scan.relAt[i]!;
+      const call = isFlow(scan.kind[i]!);
+      const relocation = { offset: piece.start + at, type: call ? R.plt32 : R.pc32, symbol: 0, addend: 0 };
+      if (scan.relSize[i] !== 4) {
+        this.forbidden(
+          piece,
+          relocation,
+          `it is a short jump to what lies beside it in ${piece.section.name}, and the new code lies elsewhere`,
+        );
+        continue;
+      }
+      const target = placeTarget(placesOf(this.next(piece.unit)), piece.section.index, piece.start + to);
+      const made = this.#resolve(piece, relocation, target, call);
+      const bias = scan.start[i]! + scan.size[i]! - at;
+      if (made) piece.relocations.push({ offset: at, type: relocation.type, to: made.to, addend: made.delta - bias });
+    }
+    piece.relocations.sort((a, b) => a.offset - b.offset);
   }
 
   #reference(piece: P, relocation: Relocation, scan: Scan | undefined): PieceRelocation | undefined {

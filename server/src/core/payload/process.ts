@@ -1,6 +1,7 @@
 import { scannerFor } from '../asm/machine.ts';
 import { type Body, isNobits, placesOf } from '../asm/places.ts';
 import { KIND } from '../asm/scan.ts';
+import type { ElfSymbol } from '../elf/types.ts';
 import { type NewRelocation, type NewSection, type NewSymbol, writeElf } from '../elf/write.ts';
 import type { Finding } from '../findings/types.ts';
 import { compareToLinked } from './baseline.ts';
@@ -9,7 +10,7 @@ import { encodeManifest, isPatchId, MANIFEST_SECTION } from './manifest.ts';
 import { placeUnits, type SelectedUnit } from './place.ts';
 import { makePlan, type Plan, type PlannedUnit } from './plan.ts';
 import { hexAddress, refusal } from './refusal.ts';
-import { isColdPartOf, selectFunctions } from './select.ts';
+import { hasNews, isColdPartOf, removedNames, selectFunctions } from './select.ts';
 import { sha256Hex } from './sha256.ts';
 import type { BuildPayloadOutcome, LinkedModule, Manifest, PatchUnit, PlanOptions, ReplacedFunction } from './types.ts';
 import { JUMP_SIZE, jumpOffset } from './x86.ts';
@@ -37,7 +38,7 @@ export function buildProcessPayload(
   const refusals: Finding[] = [];
   for (const [index, unit] of units.entries()) {
     const selection = selections[index]!;
-    if (selection.replaced.length === 0 && !unit.diff.functions.some((one) => one.status === 'new')) continue;
+    if (selection.replaced.length === 0 && !hasNews(unit)) continue;
     if (unit.pair.next.elf.machine !== X86_64 || unit.pair.base.elf.machine !== X86_64) {
       refusals.push(
         refusal('endianness-or-class', unit.pair.provenance.unit, 'Process patches are made for x86-64 objects only.'),
@@ -46,9 +47,10 @@ export function buildProcessPayload(
     }
     chosen.push({ unit, selection });
   }
-  const placement = placeUnits(chosen, modules, options);
+  const moved = removedNames(units);
+  const placement = placeUnits(chosen, modules, options, moved);
   refusals.push(...placement.refusals);
-  if (refusals.length > 0) return refused(refusals);
+  if (refusals.length > 0) return refused(unique(refusals));
   const planned = [...placement.planned];
   const leftOut = [...selections.flatMap((one) => one.leftOut), ...placement.leftOut];
   if (planned.every((one) => one.replaced.length === 0)) return refused([nothingToDo(units, leftOut)]);
@@ -60,7 +62,7 @@ export function buildProcessPayload(
     if (one.replaced.length === 0 && one.home.module !== main.module)
       planned[i] = { ...one, home: { ...one.home, module: main.module } };
 
-  const plan = makePlan(planned);
+  const plan = makePlan(planned, moved);
   const replaces: ReplacedFunction[] = [];
   const names = pieceNames(plan);
   for (const [index, unit] of planned.entries()) {
@@ -114,7 +116,9 @@ function nothingToDo(units: readonly PatchUnit[], leftOut: Manifest['leftOut']):
   const what =
     leftOut.length > 0
       ? leftOut.map(({ name, why }) => `${name} is left out (${why})`).join(', ')
-      : 'no machine code changed';
+      : units.some(hasNews)
+        ? 'what is new is used by no function that changed'
+        : 'no machine code changed';
   return refusal(
     'nothing-to-patch',
     units.map((one) => one.pair.provenance.unit).join(', '),
@@ -189,7 +193,7 @@ function replacedFunction(
     replacement,
     newSize: one.body.size,
     jumpAt,
-    parts: coldParts(planned, places.bodies, name),
+    parts: [...coldParts(planned, places.bodies, name), ...tailPart(body!, linked)],
   };
 }
 
@@ -212,6 +216,12 @@ function coldParts(planned: PlannedUnit, bodies: readonly Body[], name: string):
       return linked ? [{ name: symbol.name, address: hexAddress(linked.value), size: linked.size }] : [];
     });
 }
+
+/** What inline assembly put behind the function's end: threads may stand there as well. */
+const tailPart = (body: Body, linked: ElfSymbol): ReplacedFunction['parts'] =>
+  body.tail === undefined
+    ? []
+    : [{ name: `${linked.name}.tail`, address: hexAddress(linked.value + BigInt(linked.size)), size: body.tail }];
 
 /** Names of the payload's own symbols: the source's, made unique with the unit's number where several have one name. */
 function pieceNames(plan: Plan): string[] {

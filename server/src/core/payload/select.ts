@@ -17,7 +17,8 @@ export interface Selection {
   readonly leftOut: readonly { readonly name: string; readonly why: string }[];
 }
 
-const COLD = /\.cold(\.\d+)?$/;
+/** The end of the name of a cold part. */
+export const COLD = /\.cold(\.\d+)?$/;
 
 /** `foo.isra.3` → `foo.isra`: what kind of copy of a function it is, which decides how it is called. */
 const shape = (name: string): string => name.replace(/\.\d+/g, '');
@@ -59,6 +60,22 @@ export function selectFunctions(unit: PatchUnit, options: PlanOptions): Selectio
     if (!bodies.has(key)) bodies.set(key, one);
   }
   return { replaced: [...bodies.values()], leftOut };
+}
+
+/** New functions or data: the unit lends them to the patch although it may replace nothing. */
+export function hasNews({ diff }: PatchUnit): boolean {
+  return diff.functions.some((one) => one.status === 'new') || diff.data.some((one) => one.status === 'new');
+}
+
+/** Names that units of the patch defined and define no longer: what another one defines by such a name has moved. */
+export function removedNames(units: readonly PatchUnit[]): ReadonlySet<string> {
+  return new Set(
+    units.flatMap(({ diff }) =>
+      [...diff.functions, ...diff.data].flatMap(({ status, base }) =>
+        status === 'removed' && base && base.bind !== 'local' ? [base.name] : [],
+      ),
+    ),
+  );
 }
 
 /** True where `part` is the cold part of the function `whole`. */

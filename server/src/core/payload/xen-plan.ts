@@ -1,13 +1,15 @@
+import { stemOf } from '../asm/names.ts';
 import { isCode, isNamelessConstant, isNobits, isStrings, placesOf, SHF } from '../asm/places.ts';
 import type { Target } from '../asm/targets.ts';
 import { x86Scanner } from '../asm/x86.ts';
+import { referencesFrom } from '../diff/references.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
 import { distanceIn, type SpecialEntry, type SpecialTables, specialTablesOf } from '../special/index.ts';
 import { mergeableAt } from './mergeable.ts';
 import { alignmentAt, type CodeTarget, Planner, placeKey, type Resolved } from './planner.ts';
 import { refusal } from './refusal.ts';
-import type { Replacement } from './select.ts';
+import { COLD, type Replacement } from './select.ts';
 import type { PatchUnit } from './types.ts';
 import { isGot } from './x86.ts';
 import { HOOKS, RELOCATION, startsWithEndbr, WIDTH } from './xen-format.ts';
@@ -176,6 +178,18 @@ class XenPlanner extends Planner<XenUnit, XenPiece> implements XenPlan {
     return made;
   }
 
+  /**
+   * The function that runs now has the same reference to what is freed after boot, and does without it by a condition of its own
+   * (domain_create asks for the interrupts of the hardware domain once): its new code is no worse.
+   */
+  #usedBefore(piece: XenPiece, name: string): boolean {
+    if (piece.kind !== 'function' || piece.added) return false;
+    const { base } = this.units[piece.unit]!.unit.pair;
+    const whole = (one: string): string => stemOf(one).replace(COLD, '');
+    const functions = base.elf.symbols.filter((one) => one.type === 'func' && whole(one.name) === whole(piece.name));
+    return referencesFrom(base, functions).some(({ target }) => target.name === name);
+  }
+
   #init(symbol: string, section: Section, message: string): undefined {
     this.refusals.push(refusal('init-code-changed', symbol, message, { section: section.name }));
     return undefined;
@@ -271,7 +285,7 @@ class XenPlanner extends Planner<XenUnit, XenPiece> implements XenPlan {
     }
     if (replacement && !call && gainsEndbr(unit, replacement))
       return { to: { kind: 'piece', piece: this.pieceOf(piece.unit, replacement) }, delta };
-    return this.#import(piece, relocation, this.#nameOf(piece.unit, base), 0);
+    return this.#import(piece, relocation, this.#nameOf(piece.unit, base), 0, base.name);
   }
 
   protected data(piece: XenPiece, relocation: Relocation, target: Target, section: Section): Resolved {
@@ -294,7 +308,7 @@ class XenPlanner extends Planner<XenUnit, XenPiece> implements XenPlan {
       },
       delta: offset - start,
     });
-    if (isInit(section.name))
+    if (isInit(section.name) && !(symbol && this.#usedBefore(piece, symbol.name)))
       return this.#init(
         symbol?.name ?? section.name,
         section,
@@ -313,7 +327,7 @@ class XenPlanner extends Planner<XenUnit, XenPiece> implements XenPlan {
     // An edited constant whose users are all in the patch: its new contents come along, under no name of their own.
     const edited = this.units[piece.unit]!.unit.diff.data.find((one) => one.next?.index === symbol.index);
     if (base && edited?.use?.keeps.length === 0) return constant(symbol.offset, symbol.offset + symbol.size);
-    if (base) return this.#import(piece, relocation, this.#nameOf(piece.unit, base), delta);
+    if (base) return this.#import(piece, relocation, this.#nameOf(piece.unit, base), delta, base.name);
     return { to: { kind: 'piece', piece: this.#newData(piece.unit, section, symbol) }, delta };
   }
 
@@ -353,8 +367,8 @@ class XenPlanner extends Planner<XenUnit, XenPiece> implements XenPlan {
     });
   }
 
-  /** A reference to what the hypervisor, or a payload below, has: exactly once. */
-  #import(piece: XenPiece, relocation: Relocation, name: string, delta: number): Resolved {
+  /** A reference to what the hypervisor, or a payload below, has: exactly once. `plain`: its name in the object. */
+  #import(piece: XenPiece, relocation: Relocation, name: string, delta: number, plain = name): Resolved {
     const found = this.#symbols.inXen(name);
     const refuse = (code: string, message: string, evidence: Finding['evidence'] = {}): undefined => {
       this.refusals.push(refusal(code, name, message, evidence, this.lineOf(piece, relocation)));
@@ -371,7 +385,7 @@ class XenPlanner extends Planner<XenUnit, XenPiece> implements XenPlan {
         'symbol-unresolved',
         `${piece.name} uses ${name}, which neither the hypervisor nor the patch has. Is the file that defines it part of the patch? A new source has to be known to git (git add), or named, and built once.`,
       );
-    if (found[0]?.init)
+    if (found[0]?.init && !this.#usedBefore(piece, plain))
       return refuse('init-code-changed', `${piece.name} uses ${name}, which is freed after the hypervisor booted.`);
     this.imports.add(name);
     return { to: { kind: 'import', name }, delta };

@@ -2,7 +2,7 @@ import { readElf } from '../elf/index.ts';
 import type { Finding } from '../findings/types.ts';
 import { isPatchId } from './manifest.ts';
 import { refusal } from './refusal.ts';
-import { type Selection, selectFunctions } from './select.ts';
+import { hasNews, type Selection, selectFunctions } from './select.ts';
 import { fromHex, toHex } from './sha256.ts';
 import type { PatchUnit, PlanOptions } from './types.ts';
 import { compareWithXen, sumBaselines } from './xen-baseline.ts';
@@ -90,6 +90,7 @@ export function buildXenPayload(units: readonly PatchUnit[], hypervisor: Hypervi
   const used: XenUnit[] = [];
   units.forEach((unit, index) => {
     const { replaced } = selections[index]!;
+    // Hooks are new data.
     if (replaced.length === 0 && !hasNews(unit)) return;
     const home = xenHome(unit.pair.base.elf, unit.pair.provenance.unit, hypervisor);
     if ('code' in home) refusals.push(home);
@@ -154,11 +155,6 @@ export function buildXenPayload(units: readonly PatchUnit[], hypervisor: Hypervi
       ),
     );
   return { kind: 'payload', bytes, buildId: toHex(buildId), manifest, notes };
-}
-
-/** New functions or data (hooks are such): the unit lends them to the patch although it replaces nothing. */
-function hasNews({ diff }: PatchUnit): boolean {
-  return diff.functions.some((one) => one.status === 'new') || diff.data.some((one) => one.status === 'new');
 }
 
 function nothing(units: readonly PatchUnit[], selections: readonly Selection[]): Finding {

@@ -1,4 +1,6 @@
-import { type Body, lastAtOrBefore, type Places, placesOf } from '../asm/places.ts';
+import { X86_64 } from '../asm/machine.ts';
+import { type Body, isCode, lastAtOrBefore, type Places, placesOf } from '../asm/places.ts';
+import { relocationMeaning } from '../asm/relocation.ts';
 import { relocationsIn } from '../asm/targets.ts';
 import type { ElfFile, Relocation, Section } from '../elf/types.ts';
 import { type SpecialKind, specialKind } from './kinds.ts';
@@ -200,9 +202,12 @@ export function pieceStarts(elf: ElfFile, section: Section): readonly number[] {
     const found = new Set<number>([end]);
     for (const from of elf.sections) {
       if (from.index === section.index || (from.flags & ALLOC) === 0) continue;
+      const bias = elf.machine === X86_64 && isCode(from) ? 4 : 0;
       for (const relocation of elf.relocationsOf(from.index)) {
         const symbol = elf.symbols[relocation.symbol];
-        const at = (symbol?.offset ?? 0) + relocation.addend;
+        // A jump counts from its end.
+        const relative = bias > 0 && relocationMeaning(elf.machine, relocation.type).pcRelative;
+        const at = (symbol?.offset ?? 0) + relocation.addend + (relative ? bias : 0);
         if (symbol?.place === section.index && at >= 0 && at < end) found.add(at);
       }
     }
