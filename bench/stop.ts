@@ -84,7 +84,7 @@ function gdb(pid: number, address: string, bytes: string): void {
 }
 
 function check(event: TargetEvent): TargetEvent & { readonly kind: 'applied' | 'reverted' } {
-  if (event.kind !== 'applied' && event.kind !== 'reverted') throw new Error(`${event.reason}: ${event.message}`);
+  if (event.kind !== 'applied' && event.kind !== 'reverted') throw new Error(event.message);
   return event;
 }
 

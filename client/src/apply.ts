@@ -3,6 +3,7 @@ import {
   type CancellationToken,
   EventEmitter,
   commands as editorCommands,
+  env,
   l10n,
   ProgressLocation,
   type QuickPickItem,
@@ -34,6 +35,7 @@ interface Built {
   /** Of the state that it was built from; empty where that changed meanwhile, so that no state is like it. */
   readonly fingerprint: string;
   readonly functions: readonly string[];
+  readonly baseline?: ActionResult['baseline'];
 }
 
 const functionsOf = (state: PatchState): FunctionItem[] =>
@@ -73,6 +75,14 @@ export async function tell(result: ActionResult, ...choices: string[]): Promise<
   }
   return undefined;
 }
+
+/** Is the tree what runs? Said with the numbers, so that nobody has to take it on trust. */
+const baselineText = ({ checked, same }: NonNullable<ActionResult['baseline']>): string =>
+  l10n.t(
+    '{0} of {1} functions reproduce in the hypervisor.',
+    same.toLocaleString(env.language),
+    checked.toLocaleString(env.language),
+  );
 
 const wasBuilt = new EventEmitter<void>();
 /** A payload was built: what `last built` means is another code now. */
@@ -128,6 +138,7 @@ export async function build(room: Room, root?: string): Promise<Built | undefine
     root: after.root,
     fingerprint: isSame ? after.fingerprint : '',
     functions: result.functions ?? [],
+    ...(result.baseline ? { baseline: result.baseline } : {}),
   };
 }
 
@@ -254,12 +265,13 @@ export function activate(room: Room): void {
       if (!built) return undefined;
       last = built;
       const [now, look] = [l10n.t('Apply'), l10n.t('Inspect')];
+      const said = l10n.t(
+        'The patch is built: {0} replaces {1}.',
+        workspace.asRelativePath(built.file),
+        built.functions.join(', '),
+      );
       const told = window.showInformationMessage(
-        l10n.t(
-          'The patch is built: {0} replaces {1}.',
-          workspace.asRelativePath(built.file),
-          built.functions.join(', '),
-        ),
+        built.baseline ? `${said} ${baselineText(built.baseline)}` : said,
         now,
         look,
       );

@@ -1,4 +1,4 @@
-import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem } from 'vscode';
+import { l10n, MarkdownString, ThemeColor, ThemeIcon, TreeItem, TreeItemCollapsibleState } from 'vscode';
 import { items } from './names.ts';
 import type { TargetItem } from './targets.ts';
 
@@ -11,8 +11,10 @@ export function xenTargetContext({ alive, patches }: TargetItem): string {
 /** A payload in a hypervisor: its state, its place in the stack; `contextValue` names the actions that are legal now. */
 export function xenPatchItem(target: TargetItem, patch: TargetItem['patches'][number]): TreeItem {
   const { id, state, depth, top, actions = [], functions, error } = patch;
-  const item = new TreeItem(id);
-  item.id = `applied ${target.root} ${target.name} ${id}`;
+  const hasRows = (patch.running ?? []).length > 0;
+  const item = new TreeItem(id, hasRows ? TreeItemCollapsibleState.Collapsed : TreeItemCollapsibleState.None);
+  // The view keeps an item as it was folded: one without functions to show is another item.
+  item.id = `applied ${target.root} ${target.name} ${id}${hasRows ? ' running' : ''}`;
   item.contextValue = [items.xenPatch, ...actions].join(' ');
   const height = target.patches.filter((each) => each.state === 'applied').length;
   const place =

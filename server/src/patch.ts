@@ -87,7 +87,9 @@ export async function buildPatch(
     else if (state.result && changes(state.result)) units.push(state.result);
   }
   if (refusals.length > 0) return { kind: 'refused', refusals };
-  if (units.length === 0 && (options.xen?.nops ?? []).length === 0)
+  const xen = xenEntry(config);
+  const choices = xenChoices(xen, options.xen);
+  if (units.length === 0 && choices.nops.length === 0)
     return {
       kind: 'refused',
       refusals: [refusal('nothing-to-patch', '', 'No machine code changed: there is nothing to put into a patch.')],
@@ -102,7 +104,6 @@ export async function buildPatch(
     description: options.description ?? '',
     created: now.toISOString(),
   };
-  const xen = xenEntry(config);
   if (!xen && (options.xen?.expectations || options.xen?.keepDebug || (options.xen?.nops ?? []).length > 0))
     throw new CannotBuild(
       'NOP entries, expectations and debug information are for payloads for Xen, and livepatch.json names no target of kind xen.',
@@ -111,7 +112,7 @@ export async function buildPatch(
   const patched = options.pid === undefined ? linked?.patched : await buildIdsOf(options.pid);
   const about = units.map((unit) => findingsFor(unit, xen ? 'xen' : 'process'));
   const outcome = xen
-    ? await buildForXen(about, xen, config, { ...plan, ...options.xen }).catch(cannotBuild)
+    ? await buildForXen(about, xen, config, { ...plan, ...choices }).catch(cannotBuild)
     : buildProcessPayload(about, linked!.modules, { ...plan, ...(patched ? { modules: patched } : {}) });
   if (outcome.kind === 'refused') return outcome;
   const { bytes, manifest } = 'payload' in outcome ? outcome.payload : outcome;
@@ -127,6 +128,20 @@ export async function buildPatch(
     manifest,
     file: options.output,
     ...(unasked === undefined ? {} : { unasked }),
+  };
+}
+
+/** What was asked for this payload, on top of what the target of livepatch.json asks for all of them. */
+function xenChoices(
+  entry: TargetConfig | undefined,
+  asked: BuildPatchOptions['xen'] = {},
+): Required<NonNullable<BuildPatchOptions['xen']>> {
+  const own = asked.nops ?? [];
+  const nops = (entry?.nops ?? []).filter(({ name }) => !own.some((one) => one.name === name));
+  return {
+    expectations: asked.expectations === true || entry?.expect === true,
+    nops: [...nops, ...own],
+    keepDebug: asked.keepDebug === true,
   };
 }
 

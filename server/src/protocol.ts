@@ -84,14 +84,16 @@ export interface UnitItem {
   readonly unchanged: boolean;
 }
 
-/** One function of a patch that is in a target, as the target itself shows it. Addresses are hexadecimal. */
+/** One function of a patch that is in a target, as the target itself shows it. Addresses are hexadecimal; empty where they are not known. */
 export interface RunningFunction {
   readonly name: string;
   readonly oldAddress: string;
   readonly newAddress: string;
   /** Calls reach the code of the patch. */
   readonly redirected: boolean;
-  /** The old code in memory against that of the file; see `AppliedPatch` in targets/types.ts. */
+  /** A patch above it replaces the function again: that code runs. */
+  readonly covered?: boolean;
+  /** The old code in memory against that of the file; see `AppliedPatch` in targets/types.ts. Absent where it cannot be read. */
   readonly memory?: 'original' | 'redirected' | 'covered' | 'foreign';
 }
 
@@ -143,6 +145,8 @@ export interface ActionResult {
   readonly id?: string;
   /** Functions that the payload replaces. */
   readonly functions?: readonly string[];
+  /** A payload for Xen that was built: functions of its base objects, and how many of them are what the hypervisor runs. */
+  readonly baseline?: { readonly checked: number; readonly same: number };
   /** Markdown details: refusals, findings. */
   readonly details?: string;
 }

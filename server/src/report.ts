@@ -145,6 +145,7 @@ function xenNeeds(manifest: XenManifest) {
   return {
     limit: MAX_PAYLOAD,
     limitText: `Xen takes at most ${size(MAX_PAYLOAD)}`,
+    ...(manifest.baseline.checked > 0 ? { baseline: manifest.baseline.text } : {}),
     modules: [
       { name: 'xen', buildId: manifest.xen, role: 'hypervisor' },
       ...(manifest.depends === manifest.xen

@@ -16,6 +16,7 @@ const wanted = [
   'build',
   'apply',
   'revert',
+  'unload',
   'status',
   'inspect',
   'record',

@@ -8,6 +8,8 @@ import { readElf } from '../../server/src/core/elf/index.ts';
 import { readFuncs } from '../../server/src/core/payload/xen-symbols.ts';
 import { smallWorkspace } from '../core/xen/small.ts';
 import { compile } from '../support/cc.ts';
+import { checkHtml, textOf } from '../support/html.ts';
+import { fakeXen } from './fakeXen.ts';
 import { cli } from './support.ts';
 
 const KERNEL = `
@@ -80,6 +82,7 @@ describe('a Xen tree on the command line, without a machine', () => {
       const file = join(folder, 'fix.livepatch');
       const built = await xen('build', '-o', file, '--id', 'fix', '--expect', '--nop', 'minor=5', '--keep-debug');
       assert.equal(built.status, 0, built.out + built.err);
+      assert.match(built.out, /^ {2}3 of 3 functions reproduce \(base objects against the hypervisor\)$/m);
       const { elf } = readElf(new Uint8Array(readFileSync(file)));
       assert.deepEqual(
         readFuncs(elf!).map(({ name, newSize, expect }) => [name, name === 'minor' ? newSize : expect[0]! & 1]),
@@ -99,6 +102,37 @@ describe('a Xen tree on the command line, without a machine', () => {
     });
   });
 
+  it('build: expectations and NOP entries that the target of livepatch.json asks for', async () => {
+    const settings = join(folder, 'livepatch.json');
+    const file = join(folder, 'asked.livepatch');
+    const entries = () =>
+      readFuncs(readElf(new Uint8Array(readFileSync(file))).elf!).map(
+        ({ name, newSize, expect }) => `${name} ${name === 'minor' ? `NOPs ${newSize}` : `expects ${expect[0]! & 1}`}`,
+      );
+    const asked = '"expect": true, "nops": [{ "function": "minor", "bytes": 5 }], "ssh"';
+    await edited(settings, '"ssh"', asked, async () => {
+      // NOPs are a patch of their own.
+      const alone = await xen('build', '-o', file);
+      assert.equal(alone.status, 0, alone.out + alone.err);
+      assert.deepEqual(entries(), ['minor NOPs 5']);
+      assert.doesNotMatch(alone.out, /reproduce/);
+      await edited(source(), 'n * 2', 'n * 3', async () => {
+        const built = await xen('build', '-o', file);
+        assert.equal(built.status, 0, built.out + built.err);
+        assert.deepEqual(entries(), ['common/kernel.c#twice expects 1', 'minor NOPs 5']);
+        // What the command line says of a function counts.
+        const other = await xen('build', '-o', file, '--nop', 'minor=2');
+        assert.equal(other.status, 0, other.out + other.err);
+        assert.deepEqual(entries(), ['common/kernel.c#twice expects 1', 'minor NOPs 2']);
+      });
+      await edited(source(), 'return 17', 'return 18', async () => {
+        const both = await xen('build', '-o', file);
+        assert.equal(both.status, 1, both.out + both.err);
+        assert.match(both.err, /minor is replaced by this patch, and its first 5 bytes are to become NOPs too/);
+      });
+    });
+  });
+
   it('build: what is to be left out has to be there; what nobody could ask is told; no edit is no patch', async () => {
     const none = await xen('build', '-o', join(folder, 'no.livepatch'));
     assert.equal(none.status, 2);
@@ -114,6 +148,53 @@ describe('a Xen tree on the command line, without a machine', () => {
         /was not asked what is applied: .*livepatch-test\.invalid .*on top of the hypervisor itself/,
       );
     });
+  });
+
+  it('report: the limit of 2 MiB, the hypervisor or the patch below that it needs, its symbols, how much reproduces', async () => {
+    const needs = async (): Promise<{ markdown: string; payload: Record<string, unknown>; page: string }> => {
+      const reports = [];
+      for (const format of ['markdown', 'json', 'html']) {
+        const { status, out, err } = await xen('report', '--format', format);
+        assert.equal(status, 0, out + err);
+        reports.push(out);
+      }
+      return { markdown: reports[0]!, payload: JSON.parse(reports[1]!).payload, page: reports[2]! };
+    };
+    const { elf: syms } = readElf(new Uint8Array(readFileSync(join(folder, 'xen/xen-syms'))));
+    await edited(source(), 'n * 2', 'n * 3', async () => {
+      const { markdown, payload, page } = await needs();
+      assert.match(markdown, /^\| Payload \| \d+(\.\d)? KiB of 2 MiB \(\d\.\d\u00a0%\) \|$/m);
+      assert.match(markdown, /Xen takes at most 2 MiB\./);
+      const told =
+        'Base objects, compiled again from the baseline, against the hypervisor: 3 of 3 functions reproduce.';
+      assert.ok(markdown.includes(told), markdown);
+      assert.ok(textOf(checkHtml(page)).includes(told));
+      assert.match(markdown, new RegExp(`^\\| \`xen\` \\| \`${syms!.buildId}\` \\| hypervisor \\|$`, 'm'));
+      assert.match(markdown, /^\| `common\/kernel\.c#count` \| symbol \| by name, when it is uploaded \|$/m);
+      assert.equal(payload.baseline, '3 of 3 functions reproduce');
+      assert.deepEqual(payload.modules, [{ name: 'xen', buildId: syms!.buildId, role: 'hypervisor' }]);
+    });
+    // On top of a patch that is applied.
+    const host = fakeXen();
+    try {
+      await edited(source(), 'return 17', 'return 18', async () => {
+        const below = join(folder, 'below.livepatch');
+        assert.equal((await xen('build', '-o', below, '--id', 'below')).status, 0);
+        const applied = await xen('apply', below);
+        assert.equal(applied.status, 0, applied.out + applied.err);
+        const { elf } = readElf(new Uint8Array(readFileSync(below)));
+        await edited(source(), 'n * 2', 'n * 3', async () => {
+          const { markdown, payload } = await needs();
+          assert.deepEqual(payload.modules, [
+            { name: 'xen', buildId: syms!.buildId, role: 'hypervisor' },
+            { name: 'the payload below', buildId: elf!.buildId, role: 'applied before it' },
+          ]);
+          assert.match(markdown, new RegExp(`\`${elf!.buildId}\` \\| applied before it`));
+        });
+      });
+    } finally {
+      host.close();
+    }
   });
 
   it('files of the build and scripts of the linker: what is not looked at is told', async () => {

@@ -198,7 +198,8 @@ describe('a Xen tree', function () {
       await window.text('.monaco-list-row', /Test machine xen: running/, MINUTE);
       await window.shot('xen-edit');
       await window.click('.codelens-decoration a', 'Build patch');
-      await told(window, /The patch is built/);
+      // Is the tree what runs? The count is told.
+      await told(window, /The patch is built: .*\. (\d+) of \1 functions reproduce in the hypervisor\./);
       await window.click('.notifications-center .monaco-button', 'Apply');
       const question = await window.text('.monaco-dialog-box', /Apply/, MINUTE);
       assert.match(question, /to test machine\?/);
@@ -208,6 +209,11 @@ describe('a Xen tree', function () {
       await told(window, /test machine runs .*2 functions replaced/);
       assert.equal(await inMachine('cat', EXTRA), PATCHED);
       await window.text('.monaco-list-row', /applied.*do_xen_version/, MINUTE);
+      const rows = (await target())?.patches[0]?.running?.map(({ name, redirected }) => [name, redirected]);
+      assert.deepEqual(rows, [
+        ['do_xen_version', true],
+        ['compat_xen_version', true],
+      ]);
       // The console in the panel: a click on the machine.
       await window.click('.monaco-list-row[aria-label^="Test machine xen"]');
       await window.text('.terminal-wrapper, .xterm', /./, MINUTE).catch(() => '');
@@ -301,6 +307,21 @@ describe('a Xen tree', function () {
     assert.equal(refused.ok, false);
     assert.match(refused.message, /another hypervisor/);
     assert.match(refused.details ?? '', /build-id/);
+  });
+
+  it('sends no file that the hypervisor could not load', async () => {
+    const file = await vscode.commands.executeCommand<string>('livepatch.buildPatch');
+    const uri = vscode.Uri.file(file.replace(/\.livepatch$/, '-spoilt.livepatch'));
+    const spoilt = Buffer.from(await vscode.workspace.fs.readFile(vscode.Uri.file(file)));
+    // A section that Xen asks for has another name.
+    const name = Buffer.from('.livepatch.xen_depends\0');
+    assert.ok(spoilt.includes(name));
+    spoilt.fill('x', spoilt.indexOf(name) + 11, spoilt.indexOf(name) + 14);
+    await vscode.workspace.fs.writeFile(uri, spoilt);
+    const refused = await vscode.commands.executeCommand<ActionResult>('livepatch.xenUpload', uri);
+    assert.equal(refused.ok, false);
+    assert.match(refused.message, /^Nothing was sent: the hypervisor would refuse this file/);
+    assert.deepEqual((await target())?.patches, []);
   });
 
   it('opens the console and an ssh session in terminals', async () => {

@@ -113,12 +113,51 @@ test('the schema and the reader know the same keys', async () => {
   assert.deepEqual(Object.keys(schema.properties).sort(), Object.keys(values).sort());
   write(JSON.stringify(values));
   assert.deepEqual((await loadConfig(root)).problems, []);
-  const target = Object.fromEntries(
-    Object.keys(schema.properties.targets.items.properties).map((key) => [
-      key,
-      key === 'pid' ? 1 : key === 'kind' ? 'process' : 'x',
-    ]),
-  );
-  write(JSON.stringify({ targets: [target] }));
+  const target = (kind: string, but: readonly string[]) => {
+    const special: Record<string, unknown> = { pid: 1, kind, expect: true, nops: [{ function: 'x', bytes: 31 }] };
+    const keys = Object.keys(schema.properties.targets.items.properties).filter((key) => !but.includes(key));
+    return Object.fromEntries(keys.map((key) => [key, special[key] ?? kind]));
+  };
+  write(JSON.stringify({ targets: [target('process', ['expect', 'nops']), target('xen', ['vm'])] }));
   assert.deepEqual((await loadConfig(root)).problems, []);
+  const { items } = schema.properties.targets.items.properties.nops;
+  assert.deepEqual(Object.keys(items.properties), ['function', 'bytes']);
+});
+
+test('what payloads for Xen are asked to hold: expectations and NOPs', async () => {
+  const lab = { name: 'lab', kind: 'xen', ssh: 'root@lab' };
+  write(JSON.stringify({ targets: [{ ...lab, expect: true, nops: [{ function: 'common/a.c#f', bytes: 5 }] }] }));
+  const { config, problems } = await loadConfig(root);
+  assert.deepEqual(problems, []);
+  assert.deepEqual(config.targets, [{ ...lab, expect: true, nops: [{ name: 'common/a.c#f', size: 5 }] }]);
+
+  write(
+    JSON.stringify({
+      targets: [
+        { ...lab, expect: 'yes', nops: [{ function: 'f', bytes: 32 }, { bytes: 5 }, { function: 'g', bytes: 1 }, 7] },
+        { name: 'p', pid: 1, expect: true, nops: [] },
+        { name: 'r', kind: 'xen', vm: 'r', nops: {} },
+      ],
+    }),
+  );
+  const wrong = await loadConfig(root);
+  assert.deepEqual(
+    wrong.problems.map((text) => text.replace(/^.*?:\d+:\d+: /, '')),
+    [
+      'target `lab`: `expect` must be true or false',
+      'an entry of `nops` needs `bytes`, a number from 1 to 31',
+      'an entry of `nops` needs a `function`',
+      'an entry of `nops` must be an object',
+      'an entry of `nops` needs a `function`',
+      'an entry of `nops` needs `bytes`, a number from 1 to 31',
+      'target `p`: `expect` is for targets of kind xen',
+      'target `p`: `nops` is for targets of kind xen',
+      'target `r`: `nops` must be a list',
+    ],
+  );
+  assert.deepEqual(wrong.config.targets, [
+    { ...lab, nops: [{ name: 'g', size: 1 }] },
+    { name: 'p', kind: 'process', pid: 1 },
+    { name: 'r', kind: 'xen', vm: 'r' },
+  ]);
 });

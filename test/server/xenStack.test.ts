@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { xenTargetItem } from '../../server/src/lsp/xenActions.ts';
+import type { XenTarget } from '../../server/src/targets/xen.ts';
 import { readList } from '../../server/src/targets/xen-script.ts';
 import { stackOf } from '../../server/src/targets/xen-stack.ts';
 
@@ -48,6 +50,34 @@ test('of a payload that another tool sent nothing is assumed: the hypervisor dec
     ['first', 2, 'revert'],
     ['foreign', 1],
   ]);
+});
+
+test('each function of an applied patch says whether it runs, or the code of a patch on top', async () => {
+  const listed_ = [applied('first'), `${'second'.padEnd(40)}| APPLIED   | functions=b`, checked('third')];
+  const patches = readList(listed(...listed_));
+  const target = {
+    name: 'lab',
+    kind: 'xen',
+    list: async () => ({ patches, buildId: HYPERVISOR }),
+  } as unknown as XenTarget;
+  const item = await xenTargetItem(target, undefined);
+  assert.deepEqual(
+    item.patches.map(({ id, running }) => [
+      id,
+      running?.map((one) => [one.name, one.redirected, one.covered ?? false]),
+    ]),
+    [
+      ['second', [['b', true, false]]],
+      [
+        'first',
+        [
+          ['a', true, false],
+          ['b', false, true],
+        ],
+      ],
+      ['third', undefined],
+    ],
+  );
 });
 
 test('error numbers of the last action are kept', () => {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createAnalyser } from '../../server/src/analyse.ts';
 import type { RunResult } from '../../server/src/targets/transport/local.ts';
 import { startTicks } from '../../server/src/vm/qemu.ts';
-import { type CommandLine, commandLine } from './command.ts';
+import { type CommandLine, commandLine, guardian } from './command.ts';
 import { BOOT, lacking, vmOrSkip } from './room.ts';
 import { type WorkTree, workTree } from './tree.ts';
 
@@ -49,7 +49,13 @@ describe('Xen on the command line, from the edit to the running hypervisor and b
     return result.stdout;
   };
 
-  it('vm start, build, apply, a second patch on top, status, revert, vm stop', {
+  /** Name and state of what the hypervisor has, as `status` lists it. */
+  const states = async (): Promise<string> => {
+    const { patches } = JSON.parse(await fine('status', '--json'));
+    return patches.map(({ id, state }: { id: string; state: string }) => `${id} ${state}`).join(', ');
+  };
+
+  it('vm start, build, upload, apply, a second patch on top, one instead of both, status, revert, vm stop', {
     timeout: 1_200_000,
   }, async (context) => {
     if (!cli) return context.skip(lacking());
@@ -69,9 +75,29 @@ describe('Xen on the command line, from the edit to the running hypervisor and b
     const original = (await fine('vm', 'ssh', 'probe', '--', 'cat', EXTRA)).trim();
     assert.match(await fine('vm', 'console', 'probe'), /\(XEN\) Xen version 4/);
 
-    await tree.edit('common/kernel.c', TELLS, tells('-first'));
-    assert.match(await fine('build', '-o', 'first.livepatch', '--id', 'first', '-m', 'the first one'), /Built first/);
-    assert.match(await fine('apply', 'first.livepatch'), new RegExp(`extra: ${original.replace('.', '\\.')} → -first`));
+    // Made for the hypervisor alone: it can take the place of all others.
+    await tree.edit('common/kernel.c', TELLS, tells('-instead'));
+    await fine('build', '-o', 'instead.livepatch', '--id', 'instead');
+    await tree.edit('common/kernel.c', '"-instead"', '"-first"');
+    const built = await fine('build', '-o', 'first.livepatch', '--id', 'first', '-m', 'the first one');
+    assert.match(built, /Built first/);
+    assert.match(built, /^ {2}(\d+) of \1 functions reproduce/m);
+    const applies = new RegExp(`extra: ${original.replace('.', '\\.')} → -first`);
+
+    assert.match(await fine('apply', 'first.livepatch', '--upload-only'), /^Uploaded first: .*it is not applied/);
+    assert.equal(await states(), 'first checked');
+    assert.equal((await fine('vm', 'ssh', 'probe', '--', 'cat', EXTRA)).trim(), original);
+    assert.match(await fine('apply', '--uploaded', 'first'), applies);
+    const applied = await livepatch('unload', 'first');
+    assert.equal(applied.status, 1, applied.stdout + applied.stderr);
+    assert.match(applied.stderr, /Revert it first/);
+    assert.match(await fine('revert', '--keep'), /first is still uploaded\. .*extra: -first → /);
+    assert.equal(await states(), 'first checked');
+    assert.match(await fine('apply', 'first.livepatch'), applies);
+    assert.match(await fine('revert'), /first is unloaded/);
+    assert.equal(await states(), '');
+    assert.match(await fine('apply', 'first.livepatch'), applies);
+
     // The text that runs is the baseline of the next patch, which goes on top of the first.
     await tree.commit();
     await tree.edit('common/kernel.c', '"-first"', '"-second"');
@@ -81,12 +107,28 @@ describe('Xen on the command line, from the edit to the running hypervisor and b
     assert.match(wrong.stdout, /which the hypervisor tells of itself too/);
     assert.match(wrong.stdout, /\d+ functions? of an applied patch not compared/);
     assert.match(await fine('apply', 'second.livepatch'), /extra: -first → -second/);
-    assert.match(await fine('status'), /first[\s\S]*second/);
+    assert.match(
+      await fine('status'),
+      /first.*\n {3}do_xen_version +covered by patch 2\n[\s\S]*second.*\n.*runs the patch/,
+    );
+    assert.match((await livepatch('status', '--verify')).stderr, /domain 0 cannot read the memory of the hypervisor/);
+    assert.equal(await states(), 'first applied, second applied');
     const under = await livepatch('revert', 'first');
     assert.equal(under.status, 1, under.stdout + under.stderr);
     assert.match(under.stdout + under.stderr, /second is applied on top of first: revert that first/);
     assert.match(await fine('revert'), /-second → -first/);
+    // In one step in place of what is applied; that stays uploaded.
+    const replaced = await fine('apply', 'instead.livepatch', '--replace');
+    assert.match(
+      replaced,
+      /in place of everything that was applied.*still uploaded: first\. .*extra: -first → -instead/,
+    );
+    assert.equal(await states(), 'instead applied, first checked');
+    assert.match(await fine('apply', '--uploaded', 'first', '--replace'), /extra: -instead → -first/);
+    assert.equal(await states(), 'first applied, instead checked');
+    assert.match(await fine('unload', 'instead'), /^Unloaded instead/);
     assert.match(await fine('revert'), /-first → /);
+    assert.equal(await states(), '');
     assert.equal((await fine('vm', 'ssh', 'probe', '--', 'cat', EXTRA)).trim(), original);
 
     assert.match(await fine('vm', 'stop', 'probe'), /probe is stopped/);
@@ -117,13 +159,3 @@ describe('Xen on the command line, from the edit to the running hypervisor and b
     assert.deepEqual(failed, []);
   });
 });
-
-/** Ends a machine that was started to live on, should this process be killed before it can. */
-function guardian(qemu: number): ChildProcess {
-  const script =
-    'while kill -0 "$1" 2>/dev/null; do sleep 1; done; grep -q qemu "/proc/$2/comm" 2>/dev/null && kill -9 "$2"';
-  const args = ['-c', script, 'guardian', String(process.pid), String(qemu)];
-  const child = spawn('sh', args, { detached: true, stdio: 'ignore' });
-  child.unref();
-  return child;
-}

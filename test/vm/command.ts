@@ -1,3 +1,4 @@
+import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,4 +42,14 @@ export async function commandLine(vm: VmImage): Promise<CommandLine> {
       await rm(cache, { recursive: true, force: true });
     },
   };
+}
+
+/** Ends a machine that was started to live on, should this process be killed before it can. */
+export function guardian(qemu: number): ChildProcess {
+  const script =
+    'while kill -0 "$1" 2>/dev/null; do sleep 1; done; grep -q qemu "/proc/$2/comm" 2>/dev/null && kill -9 "$2"';
+  const args = ['-c', script, 'guardian', String(process.pid), String(qemu)];
+  const child = spawn('sh', args, { detached: true, stdio: 'ignore' });
+  child.unref();
+  return child;
 }

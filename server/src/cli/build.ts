@@ -118,7 +118,8 @@ export const command: Command = {
       for (const { file: source, message } of tree.withoutCommand)
         context.err(`livepatch: ${shortPath(source, context.cwd)}: ${message}\n`);
       context.err(unseenText(tree.files, context.cwd) + newFilesText(tree));
-      if (tree.units.length === 0 && nops.length === 0)
+      const toldNops = workspace.config.targets.find(({ kind }) => kind === 'xen')?.nops ?? [];
+      if (tree.units.length === 0 && nops.length === 0 && toldNops.length === 0)
         throw new CannotError(
           tree.withoutCommand.length > 0
             ? 'Nothing to patch: no file that differs from the baseline has a compile command.'
@@ -166,6 +167,9 @@ export const command: Command = {
         context.out(
           `${painter(context.colour).green('Built')} ${printable(outcome.id)}: ${count(replaces.length, 'function')} replaced${addedText(adds)}, ${outcome.bytes.length} bytes in ${shortPath(file, context.cwd)}\n`,
         );
+        const { manifest } = outcome;
+        if (manifest.target === 'xen' && manifest.baseline.checked > 0)
+          context.out(`  ${manifest.baseline.text} (base objects against the hypervisor)\n`);
         for (const item of replaces) context.out(`  ${printable(item.name)}  ${item.size} → ${item.newSize} bytes\n`);
         for (const item of leftOut) context.out(`  ${printable(item.name)}  left out: ${printable(item.why)}\n`);
         if (outcome.unasked !== undefined)

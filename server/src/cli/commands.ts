@@ -41,10 +41,15 @@ export const commands: readonly CommandEntry[] = [
   { name: 'build', summary: 'write the payload', load: async () => (await import('./build.ts')).command },
   {
     name: 'apply',
-    summary: 'apply a payload to a running process',
+    summary: 'apply a payload to a running process or hypervisor',
     load: async () => (await import('./apply.ts')).command,
   },
   { name: 'revert', summary: 'take a patch out again', load: async () => (await import('./revert.ts')).command },
+  {
+    name: 'unload',
+    summary: 'take an uploaded payload out of a hypervisor',
+    load: async () => (await import('./unload.ts')).command,
+  },
   { name: 'status', summary: 'list what is applied', load: async () => (await import('./status.ts')).command },
   {
     name: 'inspect',

@@ -8,10 +8,11 @@ export const command: Command = {
   name: 'status',
   usage: ['--pid N [--verify] [--json]', '--target NAME [--verify] [--json]'],
   about:
-    'Lists the patches in a running process, as the process itself has them: the newest last. Status 2 where the process does not run or cannot be looked at.',
+    'Lists the patches in a running process or hypervisor, as it has them itself: the newest last, and behind them what a hypervisor has and does not run. ' +
+    'Status 2 where it does not run or cannot be looked at.',
   options: {
     ...targetOptions,
-    verify: { type: 'boolean', help: 'compare the old code in memory with what the patches remember of it' },
+    verify: { type: 'boolean', help: 'processes: compare the old code in memory with what the patches remember of it' },
     json: { type: 'boolean', help: 'print JSON (docs/json.md)' },
   },
   examples: [{ line: 'livepatch status --target ticker --json', what: 'for scripts' }],
@@ -39,14 +40,20 @@ const memoryWords = {
   foreign: 'memory changed by somebody else',
 } as const;
 
-/** A later patch whose new code runs in place of this one's. */
-function coveredBy(state: TargetStatus, below: AppliedPatch, address: string): string | undefined {
+type PatchedFunction = AppliedPatch['functions'][number];
+
+/** A later patch whose new code runs in place of this one's. Of a hypervisor's functions the names are known, and no addresses. */
+function coveredBy(
+  state: TargetStatus,
+  below: AppliedPatch,
+  { name, oldAddress }: PatchedFunction,
+): string | undefined {
   if (below.state !== 'applied') return undefined;
   const above = state.patches.find(
     (patch) =>
       patch.order > below.order &&
       patch.state === 'applied' &&
-      patch.functions.some((one) => one.redirected && one.oldAddress === address),
+      patch.functions.some((one) => one.redirected && (oldAddress ? one.oldAddress === oldAddress : one.name === name)),
   );
   return above ? `covered by patch ${above.order + 1}` : undefined;
 }
@@ -73,13 +80,16 @@ function print(state: TargetStatus & { readonly target: string }, context: CliCo
     context.out(`${patch.order + 1}. ${paint.bold(printable(patch.id))} ${what}${description}\n`);
     const rows = patch.functions.map((item) => [
       printable(item.name),
-      !item.oldAddress
-        ? ''
-        : item.redirected
+      item.redirected
+        ? item.oldAddress
           ? `${item.oldAddress} → ${item.newAddress}`
-          : `${item.oldAddress}, ${coveredBy(state, patch, item.oldAddress) ?? 'old code'}`,
+          : 'runs the patch'
+        : item.oldAddress || patch.state === 'applied'
+          ? [item.oldAddress, coveredBy(state, patch, item) ?? 'old code'].filter(Boolean).join(', ')
+          : '',
       item.memory === undefined ? '' : memoryWords[item.memory],
     ]);
     for (const line of table(rows)) context.out(`   ${line}\n`);
   }
+  if (state.note !== undefined) context.err(`${printable(state.note)}\n`);
 }

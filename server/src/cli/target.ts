@@ -1,6 +1,7 @@
 import type { Config, TargetConfig } from '../shell/types.ts';
 import { createProcessTarget } from '../targets/process.ts';
 import type { Target, TargetEvent } from '../targets/types.ts';
+import type { XenTarget } from '../targets/xen.ts';
 import {
   CannotError,
   type CliContext,
@@ -27,6 +28,15 @@ export async function openTarget(values: OptionValues, context: CliContext): Pro
   if (found.kind === 'pid') return found.target;
   const { resolveTarget } = await import('../patch.ts');
   return resolveTarget(found.entry, found.config);
+}
+
+/** A hypervisor, for what only a hypervisor does. `asked`: the command or option that asks for it. */
+export function asXen(target: Target, asked: string): XenTarget {
+  const isXen = (one: Target): one is XenTarget => one.kind === 'xen';
+  if (isXen(target)) return target;
+  throw new UsageError(
+    `${asked} is for hypervisors (targets of kind xen), and ${target.name} is a process: there a payload is applied or gone, livepatch apply and livepatch revert.`,
+  );
 }
 
 /** The same for looking only: one target for each process, where several run the executable. */
@@ -93,6 +103,12 @@ export function printEvent(target: Target, event: TargetEvent, values: OptionVal
           `${paint.green('Reverted')} ${printable(event.id)} on ${printable(target.name)}, stopped for ${microseconds(event.stopMicroseconds)}\n`,
         );
         break;
+      case 'uploaded':
+      case 'unloaded': {
+        const word = event.kind === 'uploaded' ? 'Uploaded' : 'Unloaded';
+        context.out(`${paint.green(word)} ${printable(event.id)}: ${printable(event.message)}\n`);
+        break;
+      }
       default:
         context.err(
           `${paint.red(event.kind === 'refused' ? 'Refused' : 'Failed')} (${printable(event.reason)}): ${printable(event.message)}\n`,

@@ -39,6 +39,9 @@ function eventResult(event: TargetEvent, target: Target): ActionResult {
   if ((event.kind === 'applied' || event.kind === 'reverted') && event.message !== undefined)
     return { ok: true, id: event.id, message: event.message };
   switch (event.kind) {
+    case 'uploaded':
+    case 'unloaded':
+      return { ok: true, id: event.id, message: event.message };
     case 'applied': {
       const attempts = event.attempts > 1 ? ` ${l10n.t('(at attempt {0})', event.attempts)}` : '';
       const functions = functionsText(event.functions);
@@ -180,12 +183,14 @@ export class Actions {
     await keepOutOfGit(folder);
     await writeFile(file, outcome.bytes);
     await this.#keeper.keepBuilt(() => takeBuilt(this.#keeper.model, texts, { id: outcome.id, leaveOut }));
-    const functions = outcome.manifest.replaces.map((each) => plainFunction(each.name));
+    const { manifest } = outcome;
+    const functions = manifest.replaces.map((each) => plainFunction(each.name));
     return {
       ok: true,
       id: outcome.id,
       file,
       functions,
+      ...(manifest.target === 'xen' && manifest.baseline.checked > 0 ? { baseline: manifest.baseline } : {}),
       message: l10n.t('{0} replaces {1}', basename(file), functionsText(functions.length)),
     };
   }

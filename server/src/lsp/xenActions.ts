@@ -1,8 +1,9 @@
 import * as l10n from '@vscode/l10n';
-import type { ActionResult, TargetItem, XenRequest } from '../protocol.ts';
-import type { XenResult, XenTarget } from '../targets/xen.ts';
-import { keepPayload, notKept, payloadFolder } from '../targets/xen-config.ts';
+import type { ActionResult, RunningFunction, TargetItem, XenRequest } from '../protocol.ts';
+import type { XenPatch, XenResult, XenTarget } from '../targets/xen.ts';
+import { payloadFolder } from '../targets/xen-config.ts';
 import { knownPayloads, stackOf } from '../targets/xen-stack.ts';
+import { functionsOf, isCovered } from '../targets/xen-status.ts';
 
 /** A hypervisor with what is in it: in the order of the stack, each with the actions that are legal now. */
 export async function xenTargetItem(target: XenTarget, vm: string | undefined): Promise<TargetItem> {
@@ -13,10 +14,11 @@ export async function xenTargetItem(target: XenTarget, vm: string | undefined): 
   return {
     ...item,
     alive: true,
-    patches: stack.map(({ id, state, metadata, actions, depth, top, error }) => ({
+    patches: stack.map(({ id, state, metadata, actions, depth, top, error }, place) => ({
       id,
       state,
-      functions: metadata.get('functions')?.split(',').filter(Boolean) ?? [],
+      functions: functionsOf({ metadata }),
+      ...(state === 'applied' ? { running: running(functionsOf({ metadata }), stack.slice(0, place)) } : {}),
       actions,
       ...(depth === undefined ? {} : { depth }),
       ...(top ? { top } : {}),
@@ -24,6 +26,13 @@ export async function xenTargetItem(target: XenTarget, vm: string | undefined): 
     })),
   };
 }
+
+/** What becomes of calls to the functions of an applied patch. Its memory cannot be read from domain 0, so that nothing is said of the old code. */
+const running = (functions: readonly string[], above: readonly XenPatch[]): readonly RunningFunction[] =>
+  functions.map((name) => {
+    const covered = isCovered(name, above);
+    return { name, oldAddress: '', newAddress: '', redirected: !covered, ...(covered ? { covered } : {}) };
+  });
 
 const done: Readonly<Record<XenRequest['action'], (id: string, target: string) => string>> = {
   upload: (id, target) => l10n.t('{0} is uploaded to {1} and checked; it is not applied.', id, target),
@@ -41,14 +50,6 @@ export async function performXen(
   payload: Uint8Array | undefined,
   signal: AbortSignal,
 ): Promise<ActionResult> {
-  // Before anything is sent, so that a full disk is no failure of something that worked.
-  if (payload) {
-    try {
-      await keepPayload(payload);
-    } catch (error) {
-      return { ok: false, message: notKept(error) };
-    }
-  }
   const result = await step(target, action, id, payload, signal);
   if (result === undefined) return { ok: false, message: l10n.t('Which patch? It is not there any more.') };
   return told(result, action, target.name);

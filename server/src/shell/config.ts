@@ -25,6 +25,8 @@ export function targetKinds({ targets }: Pick<Config, 'targets'>): readonly Targ
 
 const DEFAULT_TIMEOUT = 120;
 const DEFAULT_CACHE_MIB = 1024;
+/** Most bytes that Xen turns into NOPs at the start of a function. */
+const MAX_NOP = 31;
 
 /** Reports one node: where, what, and what is expected. */
 type Report = (node: { readonly offset: number }, message: string) => void;
@@ -90,7 +92,7 @@ function readTarget(node: JsonNode, root: string, report: Report): TargetConfig 
   const members = membersOf(
     node,
     'a target',
-    ['name', 'kind', 'pid', 'pidFile', 'executable', 'ssh', 'vm', 'syms', 'verify'],
+    ['name', 'kind', 'pid', 'pidFile', 'executable', 'ssh', 'vm', 'syms', 'verify', 'expect', 'nops'],
     report,
   );
   const text = (key: string) => {
@@ -126,10 +128,44 @@ function readTarget(node: JsonNode, root: string, report: Report): TargetConfig 
     ...(vm === undefined ? {} : { vm }),
     ...(syms === undefined ? {} : { syms: resolve(root, syms) }),
     ...(verify === undefined ? {} : { verify }),
+    ...readXenChoices(members, { name, kind }, report),
     ...(pid === undefined ? {} : { pid }),
     ...(pidFile === undefined ? {} : { pidFile: resolve(root, pidFile) }),
     ...(executable === undefined ? {} : { executable: resolve(root, executable) }),
   };
+}
+
+/** What only payloads for Xen have. */
+function readXenChoices(
+  members: ReadonlyMap<string, JsonNode>,
+  { name, kind }: Pick<TargetConfig, 'name' | 'kind'>,
+  report: Report,
+): Pick<TargetConfig, 'expect' | 'nops'> {
+  const [expectNode, nopsNode] = [members.get('expect'), members.get('nops')];
+  if (kind !== 'xen') {
+    for (const [key, node] of [['expect', expectNode] as const, ['nops', nopsNode] as const])
+      if (node) report(node, `target \`${name}\`: \`${key}\` is for targets of kind xen`);
+    return {};
+  }
+  if (expectNode && typeof expectNode.value !== 'boolean')
+    report(expectNode, `target \`${name}\`: \`expect\` must be true or false`);
+  if (nopsNode && !nopsNode.items) report(nopsNode, `target \`${name}\`: \`nops\` must be a list`);
+  const nops = (nopsNode?.items ?? []).flatMap((node) => readNop(node, report) ?? []);
+  return {
+    ...(expectNode?.value === true ? { expect: true } : {}),
+    ...(nops.length > 0 ? { nops } : {}),
+  };
+}
+
+function readNop(node: JsonNode, report: Report): NonNullable<TargetConfig['nops']>[number] | undefined {
+  const members = membersOf(node, 'an entry of `nops`', ['function', 'bytes'], report);
+  const [nameNode, bytesNode] = [members.get('function'), members.get('bytes')];
+  const name = nameNode && stringAt(nameNode, '`function`', report);
+  const size = bytesNode?.value;
+  const fits = typeof size === 'number' && Number.isInteger(size) && size >= 1 && size <= MAX_NOP;
+  if (!nameNode) report(node, 'an entry of `nops` needs a `function`');
+  if (!fits) report(bytesNode ?? node, `an entry of \`nops\` needs \`bytes\`, a number from 1 to ${MAX_NOP}`);
+  return name !== undefined && fits ? { name, size } : undefined;
 }
 
 function readBaseline(node: JsonNode, root: string, report: Report): Config['baseline'] | undefined {

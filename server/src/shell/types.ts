@@ -42,6 +42,10 @@ export interface TargetConfig {
   readonly syms?: string;
   /** xen: shell command that shows whether a patch took, run there before and after. */
   readonly verify?: string;
+  /** xen: payloads let the hypervisor compare the old code before it applies them. */
+  readonly expect?: boolean;
+  /** xen: functions, by Xen's name, whose first bytes payloads turn into NOPs. */
+  readonly nops?: readonly { readonly name: string; readonly size: number }[];
 }
 
 /** livepatch.json, defaults filled in, paths absolute. */

@@ -40,6 +40,8 @@ export interface TargetStatus {
   readonly command?: string;
   /** Why nothing is known about it: it does not run, several match, there is no permission to look. */
   readonly message?: string;
+  /** What was asked for and cannot be known of it, as a sentence. */
+  readonly note?: string;
   readonly patches: readonly AppliedPatch[];
 }
 
@@ -53,6 +55,8 @@ export type TargetEvent =
       readonly stopMicroseconds: number;
       readonly longestStopMicroseconds?: number;
       readonly attempts: number;
+      /** Xen: what was applied before and had to go for it; absent where it went on top. */
+      readonly replaced?: readonly string[];
       /** What to say instead of a sentence about the stop (which is 0 then); for targets other than processes. */
       readonly message?: string;
     }
@@ -65,6 +69,8 @@ export type TargetEvent =
       /** What to say instead of a sentence about the stop (which is 0 then); for targets other than processes. */
       readonly message?: string;
     }
+  /** Xen: in the hypervisor, checked and not applied; or out of it. */
+  | { readonly kind: 'uploaded' | 'unloaded'; readonly id: string; readonly message: string }
   | {
       readonly kind: 'refused' | 'failed';
       readonly reason: string;

@@ -19,11 +19,11 @@ import { knownPayloads, type PayloadVersion, type StackedPatch, stackOf, version
 export const payloadFolder = (): string => join(cacheRoot(), 'xen-payloads');
 
 /** Why nothing was sent, where a payload could not be remembered. */
-export const notKept = (error: unknown): string =>
+const notKept = (error: unknown): string =>
   `Nothing was sent: the payload cannot be kept in ${payloadFolder()} (${error instanceof Error ? error.message : error}).`;
 
 /** Remembers a payload that is about to be sent to a hypervisor. */
-export async function keepPayload(bytes: Uint8Array): Promise<void> {
+async function keepPayload(bytes: Uint8Array): Promise<void> {
   const id = readElf(bytes).elf?.buildId;
   if (id === undefined) return;
   await mkdir(payloadFolder(), { recursive: true });
@@ -33,13 +33,24 @@ export async function keepPayload(bytes: Uint8Array): Promise<void> {
 /** The target of a configuration entry of kind `xen`: a machine of `livepatch vm`, or a host that ssh reaches. */
 export function xenTargetOf(entry: TargetConfig): XenTarget {
   const { name, vm, ssh, verify } = entry;
-  const target = createXenTarget({
+  return createXenTarget({
     name,
     ...(verify === undefined ? {} : { verify }),
     async order({ patches, buildId }) {
       const stack = stackOf(patches, await knownPayloads(payloadFolder(), patches), buildId);
       const isApplied = ({ depth }: StackedPatch): boolean => depth !== undefined;
       return [...stack.filter(isApplied).reverse(), ...stack.filter((patch) => !isApplied(patch))];
+    },
+    async prepare(payload) {
+      const broken = await flaws(entry, payload);
+      if (broken !== undefined) return { kind: 'refused', reason: 'damaged-file', message: broken };
+      // What is applied and not known here could not be built upon, and a full disk is told in time.
+      try {
+        await keepPayload(payload);
+      } catch (error) {
+        return { kind: 'failed', reason: 'internal', message: notKept(error) };
+      }
+      return undefined;
     },
     async connect() {
       if (vm === undefined) return { ssh: openSsh({ destination: ssh ?? '' }) };
@@ -53,20 +64,6 @@ export function xenTargetOf(entry: TargetConfig): XenTarget {
       };
     },
   });
-  return {
-    ...target,
-    async apply(payload, signal) {
-      const broken = await flaws(entry, payload);
-      if (broken !== undefined) return { kind: 'refused', reason: 'damaged-file', message: broken };
-      // Before anything is sent: what is applied and not known here could not be built upon, and a full disk is told in time.
-      try {
-        await keepPayload(payload);
-      } catch (error) {
-        return { kind: 'failed', reason: 'internal', message: notKept(error) };
-      }
-      return target.apply(payload, signal);
-    },
-  };
 }
 
 /**

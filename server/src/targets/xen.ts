@@ -5,10 +5,12 @@ import { MAX_PAYLOAD } from '../core/payload/xen-format.ts';
 import { readFuncs } from '../core/payload/xen-symbols.ts';
 import { lastLines, type RunResult } from './transport/local.ts';
 import type { SshTransport } from './transport/ssh.ts';
-import type { AppliedPatch, Target, TargetEvent, TargetStatus } from './types.ts';
+import type { Target, TargetEvent, TargetStatus } from './types.ts';
 import { type Answer, whyNoAnswer, withoutLogins } from './xen-answer.ts';
+import { eventsOf } from './xen-events.ts';
 import { explainRefusal, type XenAction } from './xen-reasons.ts';
 import { completed, newWords, readBuildId, readList, readSteps, script } from './xen-script.ts';
+import { functionsOf, memoryNote, statusOf } from './xen-status.ts';
 
 /** States of a payload in the hypervisor, and what may be done in each (common/livepatch.c). */
 export const legalActions: Readonly<Record<'checked' | 'applied', readonly XenAction[]>> = {
@@ -66,6 +68,24 @@ export interface XenTarget extends Target {
   replaceWith(payload: Uint8Array, signal?: AbortSignal): Promise<XenResult>;
   /** One action on a payload that is there. */
   act(action: 'apply' | 'revert' | 'unload' | 'replace', id: string, signal?: AbortSignal): Promise<XenResult>;
+  /** `replace`: in place of everything that is applied, in one step. */
+  apply(payload: Uint8Array, signal?: AbortSignal, how?: { readonly replace?: boolean }): Promise<TargetEvent>;
+  /** `keep`: the payload stays uploaded, and can be applied again. */
+  revert(id: string | undefined, signal?: AbortSignal, how?: { readonly keep?: boolean }): Promise<TargetEvent>;
+  /** Steps of Xen's state machine that `apply` and `revert` take several of, told as events. */
+  step(step: XenStep, signal?: AbortSignal): Promise<TargetEvent>;
+}
+
+/** One step of Xen's state machine. */
+export type XenStep =
+  | { readonly action: 'upload'; readonly payload: Uint8Array }
+  | { readonly action: 'apply' | 'replace' | 'unload'; readonly id: string };
+
+/** Why a payload is not sent. */
+export interface XenObjection {
+  readonly kind: 'refused' | 'failed';
+  readonly reason: string;
+  readonly message: string;
 }
 
 /** A hypervisor that answers. */
@@ -89,9 +109,19 @@ export interface XenTargetOptions {
    * is that of the uploads.
    */
   readonly order?: (listed: XenList) => Promise<readonly XenPatch[]>;
+  /** Called with each payload before anything of it is sent: what it returns stands in the way. */
+  readonly prepare?: (payload: Uint8Array) => Promise<XenObjection | undefined>;
   /** Seconds for one action. 60 where absent. */
   readonly seconds?: number;
 }
+
+/** What is asked of the hypervisor when a payload is sent, by the script's action. */
+const SENDING = {
+  upload: ['upload'],
+  load: ['upload', 'apply'],
+  'replace-with': ['upload', 'replace'],
+} as const satisfies Readonly<Record<string, readonly XenAction[]>>;
+type Sending = keyof typeof SENDING;
 
 /** Tries of an action while the hypervisor is busy, and the pause before the second one, doubled each time (ms). */
 const TRIES = 6;
@@ -217,16 +247,24 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
     };
   };
 
-  const send = async (
-    action: 'upload' | 'load' | 'replace-with',
+  /** Name and number of functions of a payload that may be sent, or why it may not. */
+  const prepared = async (
     payload: Uint8Array,
-    wanted: readonly XenAction[],
-    signal?: AbortSignal,
-  ): Promise<XenResult> => {
+  ): Promise<XenObjection | { readonly id: string; readonly functions: number }> => {
     const known = payloadName(payload);
-    if ('message' in known)
-      return { kind: 'refused', reason: 'damaged-file', message: known.message, lines: [], list: [] };
-    return perform(action, known.id, wanted, payload, signal);
+    if ('message' in known) return { kind: 'refused', reason: 'damaged-file', message: known.message };
+    return (await options.prepare?.(payload)) ?? known;
+  };
+
+  const send = async (
+    action: Sending,
+    payload: Uint8Array,
+    signal?: AbortSignal,
+    given?: string,
+  ): Promise<XenResult> => {
+    const known = given === undefined ? await prepared(payload) : ((await options.prepare?.(payload)) ?? { id: given });
+    if ('kind' in known) return { ...known, lines: [], list: [] };
+    return perform(action, known.id, SENDING[action], payload, signal);
   };
 
   const inOrder = async (listed: XenList): Promise<readonly XenPatch[]> =>
@@ -235,18 +273,13 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
   const runsAlready = (id: string): string =>
     `${name} runs ${id} already. To apply another build of it, revert it first, or build that one under another name (--id).`;
 
-  const verifyText = (result: XenResult): string =>
-    result.kind === 'done' && result.verify
-      ? ` ${options.verify}: ${result.verify.before || '(nothing)'} → ${result.verify.after || '(nothing)'}`
-      : '';
-  const failed = ({ kind, reason, message, lines }: Exclude<XenResult, { kind: 'done' }>): TargetEvent => ({
-    kind,
-    reason,
-    message,
-    lines,
-  });
-  const event = (result: XenResult, made: (result: XenResult & { kind: 'done' }) => TargetEvent): TargetEvent =>
-    result.kind === 'done' ? made(result) : failed(result);
+  const told = eventsOf(name, options.verify);
+  /** Names of what is applied; or why that is not known. */
+  const applied = async (signal?: AbortSignal): Promise<readonly string[] | (TargetEvent & { kind: 'failed' })> => {
+    const listed = await target.list(signal);
+    if (!('patches' in listed)) return { kind: 'failed', reason: listed.reason, message: listed.message };
+    return (await inOrder(listed)).filter(({ state }) => state === 'applied').map(({ id }) => id);
+  };
 
   const target: XenTarget = {
     name,
@@ -261,16 +294,13 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
       const buildId = readBuildId(answer.steps.find((one) => one.name === 'buildid')?.output ?? '');
       return { patches: readList(step.output), ...(buildId === undefined ? {} : { buildId }) };
     },
-    upload: (payload, signal, id) =>
-      id === undefined
-        ? send('upload', payload, ['upload'], signal)
-        : perform('upload', id, ['upload'], payload, signal),
-    load: (payload, signal) => send('load', payload, ['upload', 'apply'], signal),
-    replaceWith: (payload, signal) => send('replace-with', payload, ['upload', 'replace'], signal),
+    upload: (payload, signal, id) => send('upload', payload, signal, id),
+    load: (payload, signal) => send('load', payload, signal),
+    replaceWith: (payload, signal) => send('replace-with', payload, signal),
     act: (action, id, signal) => perform(action, id, [action], undefined, signal),
-    async apply(payload, signal) {
-      const known = payloadName(payload);
-      if ('message' in known) return { kind: 'refused', reason: 'damaged-file', message: known.message };
+    async apply(payload, signal, { replace = false } = {}) {
+      const known = await prepared(payload);
+      if ('kind' in known) return known;
       const listed = await target.list(signal);
       if (!('patches' in listed)) return { kind: 'failed', reason: listed.reason, message: listed.message };
       if (listed.patches.some((patch) => patch.id === known.id && patch.state === 'applied'))
@@ -282,59 +312,42 @@ export function createXenTarget(options: XenTargetOptions): XenTarget {
       // Reverted before and still there: it is unloaded, so that the bytes at hand are the ones that are applied.
       if (listed.patches.some((patch) => patch.id === known.id && patch.state === 'checked'))
         await target.act('unload', known.id, signal);
-      const result = await target.load(payload, signal);
-      return event(result, () => ({
-        kind: 'applied',
-        id: known.id,
-        functions: known.functions,
-        stopMicroseconds: 0,
-        attempts: (result.kind === 'done' && result.attempts) || 1,
-        message: `${name} runs ${known.id}: ${known.functions} function${known.functions === 1 ? '' : 's'} replaced.${verifyText(result)}`,
-      }));
+      const action = replace ? 'replace-with' : 'load';
+      const result = await perform(action, known.id, SENDING[action], payload, signal);
+      const before = listed.patches.filter(({ state }) => state === 'applied').map(({ id }) => id);
+      return told.applied(result, known.functions, replace ? before : undefined);
     },
-    async revert(id, signal) {
+    async revert(id, signal, { keep = false } = {}) {
       let wanted = id;
       if (wanted === undefined) {
-        const listed = await target.list(signal);
-        if (!('patches' in listed)) return { kind: 'failed', reason: listed.reason, message: listed.message };
-        wanted = (await inOrder(listed)).filter((patch) => patch.state === 'applied').at(-1)?.id;
+        const stack = await applied(signal);
+        if ('kind' in stack) return stack;
+        wanted = stack.at(-1);
         if (wanted === undefined)
           return { kind: 'refused', reason: 'nothing-applied', message: `No patch is applied to ${name}.` };
       }
       const result = await target.act('revert', wanted, signal);
-      if (result.kind !== 'done') return failed(result);
+      if (result.kind !== 'done' || keep) return told.reverted(result, false);
       // Out of the hypervisor altogether: what stays uploaded would only block the next upload of that name.
       const gone = await target.act('unload', wanted, signal);
-      return event(result, () => ({
-        kind: 'reverted',
-        id: wanted,
-        stopMicroseconds: 0,
-        attempts: (result.kind === 'done' && result.attempts) || 1,
-        message: `${name} runs the old code again; ${wanted} is ${gone.kind === 'done' ? 'unloaded' : 'still uploaded'}.${verifyText(result)}`,
-      }));
+      return told.reverted(result, gone.kind === 'done');
     },
-    async status(): Promise<TargetStatus> {
+    async step(step, signal) {
+      if (step.action === 'upload') return told.uploaded(await send('upload', step.payload, signal));
+      const { action, id } = step;
+      if (action === 'unload') return told.unloaded(await target.act('unload', id, signal));
+      const before = action === 'replace' ? await applied(signal) : undefined;
+      if (before && 'kind' in before) return before;
+      const result = await target.act(action, id, signal);
+      const patch = result.list.find((each) => each.id === id);
+      return told.applied(result, patch ? functionsOf(patch).length : 0, before);
+    },
+    async status({ verify = false } = {}): Promise<TargetStatus> {
       const listed = await target.list();
       if (!('patches' in listed)) return { alive: false, message: listed.message, patches: [] };
-      return { alive: true, command: 'Xen', patches: (await inOrder(listed)).map(patchStatus) };
+      const patches = statusOf(await inOrder(listed));
+      return { alive: true, command: 'Xen', patches, ...(verify ? { note: memoryNote } : {}) };
     },
   };
   return target;
-}
-
-function patchStatus(patch: XenPatch, order: number): AppliedPatch {
-  const functions = patch.metadata.get('functions')?.split(',') ?? [];
-  return {
-    id: patch.id,
-    description: patch.metadata.get('description') ?? '',
-    state: patch.state,
-    order,
-    appliedAt: '',
-    functions: functions.map((function_) => ({
-      name: function_,
-      oldAddress: '',
-      newAddress: '',
-      redirected: patch.state === 'applied',
-    })),
-  };
 }

@@ -70,6 +70,8 @@ export function sumBaselines(list: readonly XenBaseline[]): XenBaseline {
 
 /** `4,812 of 4,812 functions reproduce`. */
 export function baselineText({ checked, same }: Pick<XenBaseline, 'checked' | 'same'>): string {
-  const number = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
-  return `${number(same)} of ${number(checked)} functions reproduce`;
+  return `${grouped(same)} of ${grouped(checked)} functions reproduce`;
 }
+
+/** `4,812`. */
+const grouped = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ',');

@@ -81,6 +81,11 @@ export function functionEntries(
     }
   });
   for (const { name, size } of options.nops ?? []) {
+    if (entries.some((entry) => entry.name === name)) {
+      const both = `${name} is replaced by this patch, and its first ${size} bytes are to become NOPs too: the jump to the replacement stands there. Take it out of the NOPs, or leave its edit out.`;
+      refusals.push(refusal('symbol-ambiguous', name, both, { nop: size }));
+      continue;
+    }
     const was = old(name);
     if (was) entries.push({ name, piece: undefined, newSize: size, oldSize: was.size, expect: new Uint8Array() });
   }

@@ -6,6 +6,7 @@ import { html } from './text.ts';
 import type { ReportFinding, ReportModel } from './types.ts';
 import {
   ALL_COVERED,
+  baselineSentence,
   baselineText,
   bytesText,
   findingsText,
@@ -261,6 +262,7 @@ function payload({ payload }: ReportModel, view: View): string {
     'payload',
     said(view, 'Payload and what it depends on'),
     `<p>${html(payloadSentence(payload))}</p>`,
+    payload.baseline === undefined ? '' : `<p>${html(baselineSentence(payload))}</p>`,
     modules.length > 0 ? table(view, 'Files that have to be the same', ['Needs', 'Build id', 'Role'], modules) : '',
     imports.length > 0
       ? `<details><summary>${imports.length} symbol${imports.length === 1 ? '' : 's'} that it takes from there</summary>${table(view, 'Symbols that it takes', ['Symbol', 'Kind', 'Found'], imports)}</details>`

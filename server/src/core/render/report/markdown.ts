@@ -4,6 +4,7 @@ import { code, fence, markdown as text } from './text.ts';
 import type { ReportFinding, ReportModel } from './types.ts';
 import {
   ALL_COVERED,
+  baselineSentence,
   baselineText,
   bytesText,
   findingsText,
@@ -201,6 +202,7 @@ function payload({ payload }: ReportModel): string[] {
     ];
   return [
     text(payloadSentence(payload)),
+    text(baselineSentence(payload)),
     payload.modules.length === 0
       ? ''
       : table(

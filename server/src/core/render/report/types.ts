@@ -22,6 +22,8 @@ export type ReportPayload =
       /** Most bytes that the target takes, and who says so. */
       readonly limit: number;
       readonly limitText: string;
+      /** How much of the base objects is what runs: `4,812 of 4,812 functions reproduce`; absent where that is not counted. */
+      readonly baseline?: string;
       readonly adds: readonly { readonly name: string; readonly size: number; readonly kind: 'function' | 'data' }[];
       /** What it must find where it is applied: `role` is `patched`, `imported`, `hypervisor` or `below`. */
       readonly modules: readonly { readonly name: string; readonly buildId: string; readonly role: string }[];

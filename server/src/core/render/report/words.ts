@@ -42,6 +42,10 @@ export function payloadText({ payload }: ReportModel): string {
 export const payloadSentence = (payload: Extract<ReportModel['payload'], { kind: 'payload' }>): string =>
   `The payload has ${payload.bytes} bytes (${size(payload.bytes)}); ${payload.limitText}.`;
 
+/** How far the base objects are what runs, as a sentence; empty where that is not counted. */
+export const baselineSentence = ({ baseline }: Extract<ReportModel['payload'], { kind: 'payload' }>): string =>
+  baseline === undefined ? '' : `Base objects, compiled again from the baseline, against the hypervisor: ${baseline}.`;
+
 /** Told where nothing is left out, since a reader looks for it. */
 export const ALL_COVERED = 'Nothing: all that differs is in the patch.';
 
