@@ -55,7 +55,19 @@ function isOutsideC(object: ObjectModel, symbol: ElfSymbol | undefined): boolean
   const { dwarf, elf } = object;
   // Objects that were linked together may hold one without debug information.
   if (dwarf.functions.length === 0 || elf.symbols.filter(({ type }) => type === 'file').length > 1) return false;
-  return functionAt(object, symbol.place, symbol.offset) === undefined;
+  return functionAt(object, symbol.place, symbol.offset) === undefined && !isForwarder(object, symbol);
+}
+
+/** What may stand at the entry of any function: padding, landing pads, the hook of a tracer. */
+const ENTRY = /^(nop|data16|endbr(32|64)|bti|paciasp|call|bl)$/;
+
+/** Of two functions with the same code, gcc makes one that jumps to the other (-fipa-icf), and tells the debug information nothing of it. */
+function isForwarder(object: ObjectModel, symbol: ElfSymbol): boolean {
+  const body = placesOf(object.elf).bodyOf(symbol);
+  if (!body || body.size > 64) return false;
+  const data = object.elf.sections[body.section]!.data.subarray(body.start, body.start + body.size);
+  const code = object.decode(data, body.start).filter(({ mnemonic }) => !ENTRY.test(mnemonic));
+  return code.length === 1 && (code[0]!.mnemonic === 'jmp' || code[0]!.mnemonic === 'b');
 }
 
 /**
