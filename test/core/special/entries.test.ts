@@ -121,6 +121,11 @@ test('the two layouts of 14 bytes are told apart by the lengths', async () => {
     `int f(int a) { asm volatile(${macro}(".nops 5", "call ext", 0x75)); asm volatile(${macro}("nop;nop;nop", "stac", 0x134)); return a; }`;
   assert.equal((await layoutOf(of('ALT14'))).replacementLength, 13);
   assert.equal((await layoutOf(of('XALT'))).replacementLength, 11);
+  // Nothing but `alternative("", "stac", ...)`: no original, three bytes of padding.
+  const guard = (text: string) =>
+    `"771: 772: .nops 3\\n .pushsection .altinstructions,\\"a\\"; .long 771b-., 773f-.; .word 0x134; .byte 0, 774f-773f, 3, 0; .popsection\\n .pushsection .altinstr_replacement,\\"ax\\"; 773: ${text}; 774: .popsection"`;
+  const guarded = `int f(int a) { asm volatile(${guard('stac')}); asm volatile(${guard('clac')}); return a; }`;
+  assert.equal((await layoutOf(guarded)).replacementLength, 11);
 });
 
 test('a table whose header claims more than the file has: what is there is read, in no time', async () => {

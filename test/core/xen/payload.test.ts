@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { x86Scanner } from '../../../server/src/core/asm/x86.ts';
 import { readElf } from '../../../server/src/core/elf/index.ts';
 import type { ElfFile } from '../../../server/src/core/elf/types.ts';
 import type { Finding } from '../../../server/src/core/findings/types.ts';
@@ -185,6 +186,43 @@ int ${name}(int *p) {
     // The line number is in the upper bits of the distances: they are kept, and the distances are right.
     const [place, text] = elf.relocationsOf(elf.sectionsNamed('.bug_frames.1')[0]!.index);
     assert.deepEqual([place!.addend >> 24, (text!.addend - 4) >> 24], [5, 6]);
+    assert.deepEqual(checkXenPayload(elf, with_.hypervisor(), 2), []);
+  });
+
+  it('a fixup that runs on into the next one, and one that jumps over it: they stay whole', async () => {
+    const copy = (name: string, value: number) => `
+int ${name}(int *p) {
+  int r = ${value};
+  asm volatile("1: mov (%1),%0; 2: mov 4(%1),%0; 3: mov 8(%1),%0; 4:\\n"
+    ".section .fixup,\\"ax\\"; 5: add $1,%0; jmp 7f; 6: add $2,%0; 7: mov $${value},%0; jmp 4b; .previous\\n"
+    ".section .ex_table,\\"a\\"; .long 1b-., 5b-., 2b-., 6b-., 3b-., 7b-.; .previous" : "+r"(r) : "r"(p));
+  return r;
+}`;
+    const source = copy('first', 17) + copy('second', 34);
+    const with_ = await SmallXen.make({ ...SOURCES, 'arch/x86/mm.c': source });
+    const { bytes } = with_.payload({
+      'arch/x86/mm.c': source.replace('int r = 17', 'int r = 19').replace('int r = 34', 'int r = 35'),
+    });
+    const elf = elfOf(bytes);
+    const fixup = elf.sectionsNamed('.fixup')[0]!;
+    const table = elf.sectionsNamed('.ex_table')[0]!;
+    const entries = elf.relocationsOf(table.index).filter(({ offset }) => offset % 8 === 4);
+    assert.ok(entries.length > 0);
+    /** The value that is loaded on the way from a place in .fixup to the jump back. */
+    const valueFrom = (at: number): number | undefined => {
+      const code = fixup.data.subarray(at);
+      const scan = x86Scanner.scan(code);
+      let value: number | undefined;
+      for (let n = 0; n >= 0 && n < scan.count; ) {
+        const start = scan.start[n]!;
+        if (code[start] === 0xe9) return value;
+        if (code[start]! >= 0xb8 && code[start]! <= 0xbf) value = code[start + 1];
+        n = code[start] === 0xeb ? scan.start.indexOf(start + 2 + code[start + 1]!) : n + 1;
+      }
+      return undefined;
+    };
+    const values = entries.map(({ symbol, addend }) => valueFrom(elf.symbols[symbol]!.offset + addend));
+    assert.deepEqual(values, [17, 17, 17, 34, 34, 34]);
     assert.deepEqual(checkXenPayload(elf, with_.hypervisor(), 2), []);
   });
 

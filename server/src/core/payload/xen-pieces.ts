@@ -1,3 +1,6 @@
+import { KIND } from '../asm/scan.ts';
+import { dropRelocated, relocationsIn } from '../asm/targets.ts';
+import { x86Scanner } from '../asm/x86.ts';
 import type { ElfFile, Section } from '../elf/types.ts';
 import type { Finding } from '../findings/types.ts';
 import { alternativeLayout, pieceEnd, type SpecialEntry, type SpecialTable } from '../special/index.ts';
@@ -48,8 +51,8 @@ export function entryPiece(unit: number, { table, start, size }: SpecialEntry): 
 }
 
 /**
- * The piece of code that belongs to no function: of `.fixup` up to the next place that something refers to (each ends in a jump back,
- * which the assembler wrote for the function that it serves); of `.altinstr_replacement` as many bytes as the entry that refers to
+ * The piece of code that belongs to no function: of `.fixup` up to where it is left (by a jump back, which the assembler wrote for the function that it
+ * serves); of `.altinstr_replacement` as many bytes as the entry that refers to
  * it says. Undefined where the section is neither.
  */
 export function partOf(
@@ -60,7 +63,7 @@ export function partOf(
 ): Omit<XenPiece, 'relocations'> | undefined {
   const made = { unit: from.unit, section, start: offset, name: `${section.name}+${offset}`, added: false, align: 1 };
   if (section.name === '.fixup')
-    return { ...made, end: pieceEnd(elf, section, offset), kind: 'fixup', out: section.name };
+    return { ...made, end: fixupEnd(elf, section, offset), kind: 'fixup', out: section.name };
   if (section.name !== '.altinstr_replacement') return undefined;
   let length = 0;
   if (from.table?.kind.kind === 'alternative') {
@@ -68,6 +71,25 @@ export function partOf(
     length = from.section.data[from.start + replacementLength] ?? 0;
   }
   return { ...made, end: Math.min(section.size, offset + length), kind: 'replacement', out: section.name };
+}
+
+const LEAVES: ReadonlySet<number> = new Set([KIND.jump, KIND.return, KIND.indirectJump, KIND.trap]);
+
+/**
+ * Where a fixup ends. Another one may begin within it, which it runs on into or jumps to over a few bytes: it comes along then, since what lies beside a
+ * piece in the object need not lie there in the payload.
+ */
+function fixupEnd(elf: ElfFile, section: Section, offset: number): number {
+  for (let end = pieceEnd(elf, section, offset); ; end = pieceEnd(elf, section, end)) {
+    if (end >= section.data.length) return end;
+    const scan = x86Scanner.scan(section.data.subarray(offset, end));
+    dropRelocated(scan, relocationsIn(elf.relocationsOf(section.index), offset, end), offset);
+    const leaves = scan.count > 0 && LEAVES.has(scan.kind[scan.count - 1]!);
+    const jumpsOn = Array.from({ length: scan.count }, (_, i) => i).some(
+      (i) => scan.relSize[i] === 1 && scan.target[i]! >= end - offset,
+    );
+    if (leaves && !jumpsOn) return end;
+  }
 }
 
 /** A section of no object: eight bytes for an address that the loader fills in. */

@@ -77,6 +77,8 @@ export interface AlternativeLayout {
 
 const LINUX14: AlternativeLayout = { feature: 8, originalLength: 12, replacementLength: 13 };
 const EARLY: AlternativeLayout = { feature: 8, originalLength: 10, replacementLength: 11 };
+/** Where Xen's entries have the number of NOPs behind the original. */
+const XEN_PADDING = 12;
 
 /**
  * Layout of the entries of `.altinstructions`. Entries of 14 bytes are Linux's (6.3 and later: four bytes of feature and flags) or Xen's (two
@@ -98,7 +100,9 @@ export function alternativeLayout(elf: ElfFile, section: Section, size: number):
       const next = targets[index + 1];
       const limit = next?.place === place ? next.offset : (elf.sections[place]?.size ?? 0);
       const length = section.data[at + layout.replacementLength] ?? 0;
-      const original = section.data[at + layout.originalLength] ?? 0;
+      // Xen's `alternative("", ...)` replaces padding and nothing else.
+      const padding = layout === EARLY ? (section.data[at + XEN_PADDING] ?? 0) : 0;
+      const original = (section.data[at + layout.originalLength] ?? 0) + padding;
       if (offset + length === limit || (next?.offset === offset && length >= 0)) good++;
       if (offset + length > limit && next?.offset !== offset) good -= 2;
       if (original === 0) good--;
