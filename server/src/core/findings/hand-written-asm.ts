@@ -5,7 +5,7 @@ import { EM_X86_64 } from '../elf/constants.ts';
 import type { ElfSymbol } from '../elf/types.ts';
 import type { ObjectModel } from '../object.ts';
 import { carriedFunctions, finding, unitPlace } from './support.ts';
-import type { Hazard, HazardInput } from './types.ts';
+import type { Finding, Hazard, HazardInput } from './types.ts';
 
 const DW_LANG_Mips_Assembler = 0x8001;
 
@@ -18,16 +18,21 @@ export const handWrittenAsm: Hazard = {
   find: (input) => {
     const { unit } = input.pair.provenance;
     return carriedFunctions(input).flatMap((fn) => {
-      const what = kindOf(input, fn);
-      if (what === undefined) return [];
+      const kind = kindOf(input, fn);
+      if (kind === undefined) return [];
+      const { what, severity } = kind;
+      const unread = `${fn.name} is ${what}. Where it is entered, what it keeps in registers and who jumps into it cannot be read from the object`;
       const at = fn.changedLines[0] ?? fn.at ?? unitPlace(input);
       return [
         finding({
           code: 'hand-written-asm',
-          severity: 'blocker',
+          severity,
           symbol: fn.name,
           at,
-          message: `${fn.name} is ${what}. Where it is entered, what it keeps in registers and who jumps into it cannot be read from the object, so it is not replaced. Make the fix in C code that calls it, or restart instead of patching.`,
+          message:
+            severity === 'blocker'
+              ? `${unread}, so it is not replaced. Make the fix in C code that calls it, or restart instead of patching.`
+              : `${unread}: read both versions, and who uses it, before it is replaced; or make the fix in C code that calls it.`,
           evidence: { unit, baseSize: fn.baseSize, nextSize: fn.nextSize },
         }),
       ];
@@ -35,17 +40,29 @@ export const handWrittenAsm: Hazard = {
   },
 };
 
+interface Kind {
+  readonly what: string;
+  readonly severity: Finding['severity'];
+}
+
 /** What makes a function hand-written; undefined for those of a compiler. */
-function kindOf(input: HazardInput, fn: FunctionChange): string | undefined {
+function kindOf(input: HazardInput, fn: FunctionChange): Kind | undefined {
   const { base, next, provenance } = input.pair;
   const { units } = next.dwarf;
-  if (/\.(S|s|asm|sx)$/.test(provenance.unit)) return 'hand-written assembly';
-  if (units.length > 0 && units.every(({ language }) => language === DW_LANG_Mips_Assembler))
-    return 'hand-written assembly';
+  const isAssembly = units.length > 0 && units.every(({ language }) => language === DW_LANG_Mips_Assembler);
+  if (isAssembly || /\.(S|s|asm|sx)$/.test(provenance.unit))
+    return { what: 'hand-written assembly', severity: 'blocker' };
+  // Beside C it is mostly a function as any other; entry code and trampolines are in files of their own.
   if (isOutsideC(next, fn.next) && (!fn.base || isOutsideC(base, fn.base)))
-    return 'hand-written assembly in a file of C: the compiler knows of no function of that name';
+    return {
+      what: 'hand-written assembly in a file of C: the compiler knows of no function of that name',
+      severity: 'review',
+    };
   if (fn.next && isNaked(next, fn.next))
-    return "a function without the compiler's own instructions (naked): hand-written assembly";
+    return {
+      what: "a function without the compiler's own instructions (naked): hand-written assembly",
+      severity: 'review',
+    };
   return undefined;
 }
 
