@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createSession } from '../../server/src/session.ts';
 import { loadConfig } from '../../server/src/shell/config.ts';
 import { Project } from './project.ts';
@@ -56,7 +57,11 @@ async function check(keepEdited = true) {
   }
 }
 
+/** What was written in the moment before the compiler starts is not kept: longer than that. */
+const REST = 150;
+
 test('the same edit is compiled once, and shown the same', async () => {
+  await sleep(REST);
   const first = await check();
   const second = await check();
   assert.deepEqual([first.cached, second.cached], [false, true]);
@@ -123,6 +128,7 @@ function script(options: string): void {
 for (const [name, prepare, change] of changes)
   test(`compiled again: ${name}`, async () => {
     prepare();
+    await sleep(REST);
     assert.equal((await check()).cached, false);
     change();
     const now = await check();
@@ -139,6 +145,7 @@ test('compiled again: another assembler below the same driver', async () => {
   project.write('cc.sh', `#!/bin/sh\nexec gcc -B${place}/ "$@"\n`);
   chmodSync(project.path('cc.sh'), 0o755);
   compiler('./cc.sh', '-O2');
+  await sleep(REST);
   assert.deepEqual([(await check()).cached, (await check()).cached], [false, true]);
   project.write('tools/as', '#!/bin/sh\n# another version\nexec /usr/bin/env as "$@"\n');
   assert.equal((await check()).cached, false);
@@ -158,6 +165,7 @@ test('not kept: objects of profiles, and of files that are written while the com
 });
 
 test('a damaged object in the cache is compiled again', async () => {
+  await sleep(REST);
   const first = await check();
   const folder = join(project.cache, 'objects');
   for (const name of readdirSync(folder)) if (name.endsWith('.o')) writeFileSync(join(folder, name), 'no object');

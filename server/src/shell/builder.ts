@@ -223,9 +223,9 @@ export class Builder {
     // Written meanwhile, or read past the preprocessor (a precompiled header): which text the object is of is not known.
     if (!sameFiles(sources, text.dependencies) || (await changedSince(outcome.dependencies, started - CLOCK)))
       return outcome;
-    store.keep(key, { object: outcome.object, sources }).then((error) => {
-      if (error) log('warn', `the edited object of ${command.file} was not kept in the cache: ${error.message}`);
-    });
+    // The command that asked ends when it has its answer.
+    const error = await store.keep(key, { object: outcome.object, sources });
+    if (error) log('warn', `the edited object of ${command.file} was not kept in the cache: ${error.message}`);
     return outcome;
   }
 
