@@ -125,7 +125,7 @@ test('an edit reports the function; editing back clears everything; the tree is 
   assert.deepEqual(names(state), ['step']);
   assert.deepEqual(
     [...state.result!.edits],
-    [[project.path('a.c'), [{ baseStart: 5, baseCount: 1, nextStart: 5, nextCount: 1 }]]],
+    [[project.path('a.c'), [{ baseStart: 5, baseCount: 1, nextStart: 5, nextCount: 1, defines: [] }]]],
   );
   assert.equal(state.result!.pair.provenance.unit, 'a.c');
   assert.match(state.result!.pair.provenance.baseline, /^git:[0-9a-f]{40}$/);
