@@ -51,7 +51,7 @@ async function begin(project: Project) {
 }
 
 /** A keeper as the language server has it, without an editor at the other end. */
-async function keep(project: Project, idlePause: number) {
+async function keep(project: Project, idlePause: number, stopped = false) {
   const silent = {
     sendNotification: async () => {},
     sendRequest: async () => {},
@@ -70,6 +70,8 @@ async function keep(project: Project, idlePause: number) {
   const session = () => keeper.session().then((each) => each!);
   const uri = uriOf(project.path('a.c'));
   keeper.opened(uri, project.read('a.c'));
+  await session();
+  if (stopped) keeper.cancel();
   await (await session()).idle();
   const rest = async () => {
     await new Promise((done) => setTimeout(done, idlePause + 100));
@@ -93,6 +95,19 @@ test('a file that another program writes is compared, whichever of the editor an
     project.edit('a.c', 'x * 7', 'x * 5');
     keeper.changed(uri, project.read('a.c'));
     assert.deepEqual(await rest(), []);
+  }
+});
+
+test('what somebody stopped before earlier edits were compared is not started again by itself', async () => {
+  for (const stopped of [false, true]) {
+    const project = made();
+    project.edit('b.c', 'x + STEP', 'x - STEP');
+    const { keeper, session, rest } = await keep(project, 20, stopped);
+    assert.deepEqual(await rest(), stopped ? [] : ['step']);
+    // A patch is built of all of it.
+    await (await session()).cover();
+    assert.deepEqual(await rest(), ['step']);
+    assert.equal(keeper.state().busy, false);
   }
 });
 

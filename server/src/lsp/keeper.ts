@@ -52,6 +52,8 @@ export class Keeper {
   #published = new Map<string, string>();
   #gathering: NodeJS.Timeout | undefined;
   #preparing: NodeJS.Timeout | undefined;
+  /** Times that somebody stopped what was under way. */
+  #cancels = 0;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -119,8 +121,11 @@ export class Keeper {
    * said of a working tree whose edits are in files that nobody has opened yet.
    */
   async #cover(session: Session | undefined): Promise<void> {
+    const cancels = this.#cancels;
     await session?.idle();
     if (!session || this.model.session !== session) return;
+    // What somebody stopped is not started again by the back door: it is compared before a patch is built.
+    if (cancels !== this.#cancels) return;
     await session
       .cover()
       .catch((error: Error) => this.say('warn', `Earlier edits were not compared: ${error.message}`));
@@ -296,6 +301,7 @@ export class Keeper {
   }
 
   cancel(): void {
+    this.#cancels++;
     this.model.session?.cancel();
   }
 
