@@ -123,8 +123,8 @@ class Comparison implements Meaning {
     const { symbol } = named;
     const paired = nextNameless ? this.#pairing.forward : this.#pairing.backward;
     if (symbol?.bind !== 'local' || symbol.size === 0 || named.delta !== 0 || paired.has(symbol.index)) return false;
-    const [from, to] = [side.elf.sections[named.section]!, other.elf.sections[literal.section]!];
-    if (isNobits(from) || isCode(to) || (from.flags & (SHF.write | SHF.exec)) !== 0) return false;
+    const [from, to] = [side.elf.sections[named.section], other.elf.sections[literal.section]];
+    if (!from || !to || isNobits(from) || isCode(to) || (from.flags & (SHF.write | SHF.exec)) !== 0) return false;
     const { start, end } = this.#extentOf(other, literal);
     const size = isStrings(to) ? mergeableSize(to, literal.offset) : literal.offset === start ? end - start : -1;
     if (size !== symbol.size || !sameBytes(from, named.offset, to, literal.offset, size)) return false;

@@ -124,11 +124,14 @@ function variables({ dwarf }: ObjectModel): ReadonlyMap<string, DwarfVariable> {
   return map;
 }
 
+/** Arrays of arrays are followed so deep: in damaged debug information they may lead to themselves. */
+const DEEPEST = 32;
+
 /** Bytes; undefined where the dimensions are not known. */
-function sizeOf(table: TypeTable, ref: TypeRef): number | undefined {
+function sizeOf(table: TypeTable, ref: TypeRef, depth = 0): number | undefined {
   const type = table.get(table.strip(ref));
   if (type?.kind !== 'array') return type?.size;
-  const element = sizeOf(table, type.target);
+  const element = depth < DEEPEST ? sizeOf(table, type.target, depth + 1) : undefined;
   return element === undefined ? undefined : type.dimensions.reduce<number>((all, one) => all * (one ?? 0), element);
 }
 
