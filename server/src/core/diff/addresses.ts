@@ -159,6 +159,8 @@ function operandsOf(row: AsmRow, names: readonly string[]): Operand[] {
 
 /** Whether a name, and not a part of another one, is in an operand's text. */
 function stands(name: string, text: string): boolean {
+  // What has no name stands nowhere, and would be found at the end again and again.
+  if (name === '') return false;
   for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1)) {
     if (!/[\w.$]/.test(text[at - 1] ?? ' ') && !/[\w.$]/.test(text[at + name.length] ?? ' ')) return true;
   }
