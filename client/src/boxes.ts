@@ -4,7 +4,7 @@ import { commands } from './names.ts';
 import type { Node } from './patchTree.ts';
 
 /** Times that the view is asked for its row, and milliseconds between: while it is drawn anew VS Code knows of no row. */
-const [TIMES, PAUSE] = [8, 60];
+const [TIMES, PAUSE] = [20, 60];
 
 /** The row of the view that has the keyboard: VS Code tells an extension what is selected only, so that is changed and put back. */
 async function focusedRow(view: TreeView<Node>, nameOf: (node: Node) => string): Promise<Node | undefined> {
