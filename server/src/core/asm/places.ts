@@ -174,20 +174,6 @@ export function poolEnd(elf: ElfFile, section: number, offset: number): number |
   return list[low]?.offset ?? elf.sections[section]?.size ?? 0;
 }
 
-const pools = new WeakMap<ElfFile, ReadonlySet<number>>();
-
-/** Whether a section has constants among its code (AArch64), which no function's size covers. */
-export function hasPool(elf: ElfFile, section: number): boolean {
-  if (elf.machine !== EM_AARCH64) return false;
-  let found = pools.get(elf);
-  if (!found) {
-    const marks = elf.symbols.filter((symbol) => isMapping(elf, symbol) && symbol.name.startsWith('$d'));
-    found = new Set(marks.flatMap(({ place }) => (typeof place === 'number' ? [place] : [])));
-    pools.set(elf, found);
-  }
-  return found.has(section);
-}
-
 const BIND_RANK: Readonly<Record<ElfSymbol['bind'], number>> = { global: 0, unique: 1, weak: 2, local: 3, other: 4 };
 
 /** Order of the names of one place: the one that a person would use first. */

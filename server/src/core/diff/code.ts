@@ -1,7 +1,7 @@
 import { literalSize } from '../asm/a64.ts';
 import { equalBytes } from '../asm/bytes.ts';
 import { AARCH64, scannerFor } from '../asm/machine.ts';
-import { type Body, hasPool, isCode, isNamelessConstant, SHF } from '../asm/places.ts';
+import { type Body, isCode, isNamelessConstant, SHF } from '../asm/places.ts';
 import { relocationMeaning } from '../asm/relocation.ts';
 import { KIND, type Scan, type Scanner } from '../asm/scan.ts';
 import type { BodyScan } from '../asm/scans.ts';
@@ -67,9 +67,7 @@ class Comparer implements CodeComparer {
     const right = this.#next.elf.relocationsOf(next.section);
     if (base.size === next.size && this.#equalBytes(base, next)) {
       if (this.#equalRelocations(base, next, left, right)) {
-        const pools = hasPool(this.#base.elf, base.section) || hasPool(this.#next.elf, next.section);
-        const whole = isWhole(this.#base, base) && isWhole(this.#next, next);
-        if ((whole && !pools) || !this.#scanner) return true;
+        if ((isWhole(this.#base, base) && isWhole(this.#next, next)) || !this.#scanner) return true;
         // Calls within a section have no relocation: equal distances may lead to different functions, or to constants beside the code.
       }
     }
