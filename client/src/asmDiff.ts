@@ -160,17 +160,11 @@ export function activate(room: Room): void {
   const { context, server } = room;
   const listings = new Listings(server, context.workspaceState.get(SOURCE_LINES, true));
   const selector = { scheme: asm.scheme };
-  let drawn = '';
   context.subscriptions.push(
     workspace.registerTextDocumentContentProvider(asm.scheme, listings),
     workspace.onDidOpenTextDocument((document) => listings.opened(document)),
     workspace.onDidCloseTextDocument((document) => listings.forget(document)),
-    server.onState(() => {
-      const now = server.states.map((state) => state.fingerprint).join(' ');
-      if (now === drawn) return;
-      drawn = now;
-      listings.refresh();
-    }),
+    server.onOtherCode(() => listings.refresh()),
     // What `last built` means is another code now, though nothing was edited.
     onDidBuild(() => listings.refresh()),
     languages.registerHoverProvider(selector, {

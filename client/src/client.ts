@@ -1,4 +1,4 @@
-import type { CancellationToken, Event, ExtensionContext, LogOutputChannel, WorkspaceFolder } from 'vscode';
+import type { CancellationToken, Disposable, Event, ExtensionContext, LogOutputChannel, WorkspaceFolder } from 'vscode';
 import { EventEmitter, commands as editorCommands, l10n, Uri, window, workspace } from 'vscode';
 import {
   acceptFinding,
@@ -100,6 +100,17 @@ export class Server {
   /** One state for each folder whose server has been started. */
   get states(): readonly PatchState[] {
     return [...this.#folders.values()].map((each) => each.state).filter((state) => state.root !== '');
+  }
+
+  /** Calls `tell` where some folder's code, data or types are others: most states tell of less. */
+  onOtherCode(tell: () => void): Disposable {
+    let last = '';
+    return this.onState(() => {
+      const now = this.states.map(({ fingerprint }) => fingerprint).join(' ');
+      if (now === last) return;
+      last = now;
+      tell();
+    });
   }
 
   get running(): boolean {

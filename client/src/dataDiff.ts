@@ -70,15 +70,10 @@ export function activate(room: Room): void {
       preview: true,
     });
   };
-  let drawn = '';
   context.subscriptions.push(
     workspace.registerTextDocumentContentProvider(data.scheme, sides),
     editorCommands.registerCommand(commands.compareData, compare),
-    server.onState(() => {
-      // What the state tells of data is their first difference and a count.
-      const now = server.states.map((state) => state.fingerprint).join(' ');
-      if (now !== drawn) sides.refresh();
-      drawn = now;
-    }),
+    // What the state itself tells of data is their first difference and a count.
+    server.onOtherCode(() => sides.refresh()),
   );
 }

@@ -66,14 +66,9 @@ export function activate({ context, server }: Room): void {
       preview: true,
     });
   };
-  let drawn = '';
   context.subscriptions.push(
     workspace.registerTextDocumentContentProvider(layout.scheme, layouts),
     editorCommands.registerCommand(commands.compareLayout, compare),
-    server.onState(() => {
-      const now = server.states.map((state) => state.fingerprint).join(' ');
-      if (now !== drawn) layouts.refresh();
-      drawn = now;
-    }),
+    server.onOtherCode(() => layouts.refresh()),
   );
 }
